@@ -1,0 +1,3 @@
+@_exported public import CSwiftGI
+@_exported public import HTTPTypes
+@_exported public import SwiftGICore

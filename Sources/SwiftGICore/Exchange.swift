@@ -1,0 +1,346 @@
+package import HTTPTypes
+
+/// One request and its response: what is stored, counted, cut and refused, the same for all
+/// gateways.
+///
+/// It belongs to one thread. Somebody may refer to it after it ended (an ``Input`` that was kept);
+/// then it does nothing, and the transport is not called.
+package final class Exchange {
+    private let transport: any Transport
+
+    package static let version = Environ.Version(major: 1, minor: 0)
+
+    /// The gateway's entries that have a textual form.
+    package static let textEntries = [
+        "swiftgi.version", "swiftgi.url_scheme", "swiftgi.multithread", "swiftgi.multiprocess",
+        "swiftgi.run_once", "swiftgi.server", "swiftgi.request_id",
+    ]
+
+    /// No buffer is larger, whatever the application asks for.
+    private static let largestRead = 65536
+
+    /// `committed`: the transport has the head, and sends it with the first piece.
+    private enum Phase { case idle, started, committed, sent, complete }
+
+    private var phase = Phase.idle
+    private var head: ResponseHead?
+    /// How many bytes the application's Content-Length leaves to be sent.
+    private var remaining: Int64?
+    private var startCalled = false
+    private var inputError: GatewayError?
+    /// Behind output that failed nothing is sent: the response would have a hole.
+    private var outputError: GatewayError?
+    private var lineBuffer: [UInt8] = []
+    private var linePosition = 0
+    private var errorLine = ""
+    private var finishActions: [() -> Void]?
+    private var isFinished = false
+
+    package init(_ transport: any Transport) {
+        self.transport = transport
+    }
+
+    /// Whether there is a head, sent or not.
+    package var isStarted: Bool { phase != .idle }
+
+    /// Whether the head is on its way: nothing can replace it now.
+    package var isHeadSent: Bool { phase == .sent || phase == .complete }
+
+    /// The application's Content-Length.
+    package var declaredLength: Int64? { head?.contentLength }
+
+    /// Whether the whole response is on its way.
+    package var isComplete: Bool { phase == .complete }
+
+    // MARK: Entries
+
+    package func withVariable(_ name: Span<UInt8>, _ body: (Span<UInt8>) -> Void) -> Bool {
+        isFinished ? false : transport.withVariable(name, body)
+    }
+
+    package func forEachVariable(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
+        if !isFinished { transport.forEachVariable(body) }
+    }
+
+    package func forEachField(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
+        if !isFinished { transport.forEachField(body) }
+    }
+
+    package var isClientGone: Bool { isFinished ? false : transport.isClientGone }
+
+    /// Whether a read or a write found the client gone, whatever the application made of it.
+    package var hasLostClient: Bool { inputError?.code == .clientGone || outputError?.code == .clientGone }
+
+    package func log(_ level: LogLevel, _ message: String) {
+        transport.log(level, message, isFinished: isFinished)
+    }
+
+    package func text(_ name: String) -> String? {
+        if name.utf8.count > 8, name.hasPrefix("swiftgi."), let entry = entry(name) { return "\(entry)" }
+        return variableText(name)
+    }
+
+    private func variableText(_ name: String) -> String? {
+        var text: String?
+        _ = withVariable(name.utf8.span) { text = String(repairing: $0) }
+        return text
+    }
+
+    package func entry(_ name: String) -> (any Sendable)? {
+        switch name {
+        case "swiftgi.version": Exchange.version
+        case "swiftgi.url_scheme": text("REQUEST_SCHEME") ?? "http"
+        case "swiftgi.multithread": transport.server.multithread
+        case "swiftgi.multiprocess": transport.server.multiprocess
+        case "swiftgi.run_once": transport.server.runOnce
+        case "swiftgi.server": transport.server.mode
+        case "swiftgi.request_id": variableText(name)
+        default: nil
+        }
+    }
+
+    package func onFinish(_ action: @escaping () -> Void) {
+        guard !isFinished else { return action() }
+        finishActions = (finishActions ?? []) + [action]
+    }
+
+    // MARK: The head
+
+    package func startResponse(
+        _ status: HTTPResponse.Status, _ fields: HTTPFields, _ error: (any Error)?
+    ) throws {
+        if let error {
+            if isHeadSent { throw error }
+        } else if startCalled {
+            throw GatewayError(.startResponseCalledTwice)
+        }
+        if isFinished { throw GatewayError(.finished) }
+        startCalled = true
+        head = try ResponseHead(status, fields)
+        phase = .started
+    }
+
+    /// Sends the stored head along with what follows, if it is still here.
+    private func commit(length known: Int64?) throws(GatewayError) {
+        guard phase == .idle || phase == .started else { return }
+        guard let head else { throw GatewayError(.startResponseNotCalled) }
+        let length = head.contentLength ?? known
+        remaining = head.contentLength
+        try transport.sendHead(head.status, head.fields, length: head.permitsBody ? length : nil)
+        phase = .committed
+    }
+
+    /// From here on the head is on its way.
+    private func transmit(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
+        phase = .sent
+        try transport.sendPiece(bytes, flush: flush, last: last)
+        if last { phase = .complete }
+    }
+
+    /// Whether the body's content goes anywhere: not with HEAD, 204 and 304.
+    package var omitsBody: Bool {
+        guard let head, head.permitsBody else { return true }
+        var isHead = false
+        _ = withVariable("REQUEST_METHOD".utf8.span) { method in
+            isHead = method.count == 4 && String(repairing: method) == "HEAD"
+        }
+        return isHead
+    }
+
+    // MARK: The body
+
+    /// Sends a piece, after the head if that is still here.
+    ///
+    /// - Parameter known: The length of the whole body, if it is known.
+    package func send(
+        _ bytes: Span<UInt8>, flush: Bool = false, last: Bool = false, known: Int64? = nil
+    ) throws(GatewayError) {
+        try requireOpen()
+        if bytes.isEmpty && !last { return }
+        do throws(GatewayError) {
+            try commit(length: known)
+            try sendPiece(bytes, flush: flush, last: last)
+        } catch {
+            outputError = error
+            throw error
+        }
+    }
+
+    private func requireOpen() throws(GatewayError) {
+        if let outputError { throw outputError }
+        if isFinished || phase == .complete { throw GatewayError(.finished) }
+    }
+
+    /// Sends what the application's Content-Length leaves room for.
+    private func sendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
+        guard let head, head.permitsBody else {
+            if last { try complete(Span<UInt8>()) }
+            return
+        }
+        guard let limit = remaining, Int64(bytes.count) > limit else {
+            remaining = remaining.map { $0 - Int64(bytes.count) }
+            if last {
+                try complete(bytes)
+            } else {
+                try transmit(bytes, flush: flush, last: false)
+            }
+            return
+        }
+        remaining = 0
+        try complete(bytes.extracting(first: Int(limit)))
+        throw GatewayError(.contentLengthExceeded, "Content-Length is \(head.contentLength ?? 0)")
+    }
+
+    /// Sends the end of the body, with the bytes before it.
+    private func complete(_ bytes: Span<UInt8>) throws(GatewayError) {
+        if let remaining, remaining > 0, !omitsBody {
+            if !bytes.isEmpty { try transmit(bytes, flush: true, last: false) }
+            throw GatewayError(.contentLengthNotReached, "\(remaining) bytes are missing")
+        }
+        try transmit(bytes, flush: false, last: true)
+    }
+
+    /// Sends a part of a file as the whole body.
+    package func send(_ file: BodyFile, offset: Int64, length: Int64) throws(GatewayError) {
+        try requireOpen()
+        do throws(GatewayError) {
+            try commit(length: length)
+            try sendFile(file, offset: offset, length: length)
+        } catch {
+            outputError = error
+            throw error
+        }
+    }
+
+    private func sendFile(_ file: BodyFile, offset: Int64, length: Int64) throws(GatewayError) {
+        if omitsBody { return try complete(Span<UInt8>()) }
+        let declared = remaining ?? length
+        let count = min(declared, length)
+        if count > 0 {
+            phase = .sent
+            try transport.sendFile(file, offset: offset, length: count, last: count == declared)
+        } else if declared == 0 {
+            try transmit(Span<UInt8>(), flush: false, last: true)
+        }
+        guard count == declared else {
+            throw GatewayError(.contentLengthNotReached, "\(declared - count) bytes are missing")
+        }
+        phase = .complete
+    }
+
+    // MARK: Input
+
+    package func read(upTo count: Int) throws(GatewayError) -> [UInt8] {
+        if linePosition < lineBuffer.count {
+            try requireInput()
+            return takeLine(to: linePosition + max(0, min(count, lineBuffer.count - linePosition)))
+        }
+        return try receive(upTo: min(count, Self.largestRead))
+    }
+
+    private func receive(upTo count: Int) throws(GatewayError) -> [UInt8] {
+        try requireInput()
+        if count <= 0 { return [] }
+        var failure: GatewayError?
+        // receive(into:) tells how many bytes of the buffer it has written.
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            do throws(GatewayError) {
+                unsafe initialized = try transport.receive(into: UnsafeMutableRawBufferPointer(buffer))
+            } catch {
+                initialized = 0
+                failure = error
+            }
+        }
+        if let failure {
+            inputError = failure
+            throw failure
+        }
+        return bytes
+    }
+
+    private func requireInput() throws(GatewayError) {
+        if isFinished { throw GatewayError(.finished) }
+        if let inputError { throw inputError }
+    }
+
+    package func readLine(upTo limit: Int) throws(GatewayError) -> [UInt8]? {
+        try requireInput()
+        var searched = linePosition
+        while true {
+            let window = linePosition + max(0, min(limit, lineBuffer.count - linePosition))
+            if searched < window, let end = lineBuffer[searched..<window].firstIndex(of: 0x0A) {
+                return takeLine(to: end + 1)
+            }
+            if lineBuffer.count - linePosition > limit {
+                throw GatewayError(.lineTooLong, "more than \(limit) bytes")
+            }
+            searched = lineBuffer.count
+            let more = try receive(upTo: 8192)
+            if more.isEmpty {
+                return linePosition < lineBuffer.count ? takeLine(to: lineBuffer.count) : nil
+            }
+            if linePosition > 0 {
+                lineBuffer.removeFirst(linePosition)
+                searched -= linePosition
+                linePosition = 0
+            }
+            lineBuffer += more
+        }
+    }
+
+    private func takeLine(to end: Int) -> [UInt8] {
+        let line = Array(lineBuffer[linePosition..<end])
+        linePosition = end
+        if linePosition == lineBuffer.count {
+            lineBuffer.removeAll(keepingCapacity: true)
+            linePosition = 0
+        }
+        return line
+    }
+
+    package func collect(upTo limit: Int) throws(GatewayError) -> [UInt8] {
+        var all: [UInt8] = []
+        while true {
+            // One byte more than the limit tells a body that fits from one that does not.
+            let room = limit < Int.max ? limit - all.count + 1 : 65536
+            let more = try read(upTo: max(1, min(65536, room)))
+            if more.isEmpty { return all }
+            if more.count > limit - all.count {
+                throw GatewayError(.bodyTooLarge, "more than \(limit) bytes")
+            }
+            if all.isEmpty { all = more } else { all += more }
+        }
+    }
+
+    // MARK: Errors
+
+    package func writeError(_ string: String) {
+        errorLine += string
+        var rest = errorLine[...]
+        while let end = rest.utf8.firstIndex(of: 0x0A) {
+            log(.error, String(rest[..<end]))
+            rest = rest[rest.utf8.index(after: end)...]
+        }
+        if rest.startIndex > errorLine.startIndex { errorLine = String(rest) }
+        if isFinished { flushErrors() }
+    }
+
+    package func flushErrors() {
+        guard !errorLine.isEmpty else { return }
+        log(.error, errorLine)
+        errorLine = ""
+    }
+
+    // MARK: The end
+
+    /// Runs what waits for the end of the response. Nothing works afterwards.
+    package func finish() {
+        flushErrors()
+        while let action = finishActions?.popLast() { action() }
+        flushErrors()
+        isFinished = true
+    }
+}
+
+@available(*, unavailable)
+extension Exchange: Sendable {}

@@ -1,0 +1,82 @@
+public import Logging
+
+/// An application with a life of its own beside the requests.
+///
+/// The server makes one in each of its processes, before the first request; a plain
+/// ``Application`` is enough where there is nothing to set up.
+///
+/// ```swift
+/// struct Notes: GatewayApplication {
+///     let store: Store
+///
+///     init(_ startup: Startup) async throws {
+///         store = try await Store.open("/var/lib/notes")
+///     }
+///
+///     var application: Application {
+///         { [store] environ, startResponse in
+///             try startResponse(.ok, [.contentType: "text/plain"], nil)
+///             return .string(store.listing)
+///         }
+///     }
+///
+///     func shutdown() async throws { try await store.close() }
+/// }
+/// ```
+public protocol GatewayApplication: Sendable {
+    /// Makes the application: once per process, in a process that does not fork afterwards and
+    /// that already runs as the user it will serve as. The process serves no request, of any
+    /// application, until it returns.
+    ///
+    /// - Throws: Anything. The error is logged, and the server answers every request for this
+    ///   application with status 503; its other applications are not affected.
+    init(_ startup: Startup) async throws
+
+    /// What serves the requests. Read once, after `init`.
+    var application: Application { get }
+
+    /// Runs beside the requests: connection pools, timers, queues. Its task is cancelled when the
+    /// server stops, and it must return then. To return early is no error.
+    ///
+    /// - Throws: Anything. The error is logged; requests are served on.
+    func run() async throws
+
+    /// Ends the application after its last request and after ``run()`` has returned. The server
+    /// waits for it within its grace period and then ends the process.
+    ///
+    /// - Throws: Anything. The error is logged.
+    func shutdown() async throws
+
+    /// Whether the application sets up swift-log itself. By default the server does, so that
+    /// every `Logger` writes to its error log; swift-log permits that once per process.
+    static var bootstrapsLogging: Bool { get }
+}
+
+extension GatewayApplication {
+    /// Returns at once: nothing runs beside the requests.
+    public func run() async throws {}
+
+    /// Does nothing.
+    public func shutdown() async throws {}
+
+    /// `false`: the server's error log is swift-log's backend.
+    public static var bootstrapsLogging: Bool { false }
+}
+
+/// What an application learns when it is made.
+public struct Startup: Sendable {
+    /// How the application is run: `embedded`, `daemon`, `fastcgi`, `scgi` or `cgi`.
+    public let server: String
+
+    /// Name and version of the server's software, for people.
+    public let software: String
+
+    /// A logger to the server's error log.
+    public let logger: Logger
+
+    package init(server: String, software: String, logger: Logger) {
+        self.server = server
+        self.software = software
+        self.logger = logger
+    }
+}

@@ -1,0 +1,79 @@
+package import HTTPTypes
+
+/// What a gateway provides of a request and its response; each requirement is a duty.
+///
+/// An ``Exchange`` calls it, on the thread that serves the request and only until the request is
+/// over.
+package protocol Transport {
+    /// What is the same for all requests of the process.
+    var server: ServerTraits { get }
+
+    /// Calls `body` with a variable's bytes. `false`: there is none of that name.
+    func withVariable(_ name: Span<UInt8>, _ body: (Span<UInt8>) -> Void) -> Bool
+
+    /// Calls `body` with each variable's name and value.
+    func forEachVariable(_ body: (Span<UInt8>, Span<UInt8>) -> Void)
+
+    /// Calls `body` with each header field of the request as it came.
+    func forEachField(_ body: (Span<UInt8>, Span<UInt8>) -> Void)
+
+    /// Reads at least one byte of the request body into `buffer`, which has room for one or more;
+    /// 0 is its end.
+    func receive(into buffer: UnsafeMutableRawBufferPointer) throws(GatewayError) -> Int
+
+    /// Stores the head for the first piece to take along.
+    ///
+    /// - Parameter length: The length of the body, if it is known. It replaces `Content-Length`
+    ///   in `fields`.
+    func sendHead(
+        _ status: HTTPResponse.Status, _ fields: HTTPFields, length: Int64?
+    ) throws(GatewayError)
+
+    /// Sends a piece of the body; the last may be empty. A response to HEAD keeps its pieces to
+    /// itself.
+    func sendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError)
+
+    /// Sends a part of a file.
+    func sendFile(_ file: BodyFile, offset: Int64, length: Int64, last: Bool) throws(GatewayError)
+
+    /// Whether the client is known to be gone.
+    var isClientGone: Bool { get }
+
+    /// A message to the error log, naming the request, or without it once it is over.
+    func log(_ level: LogLevel, _ message: String, isFinished: Bool)
+}
+
+extension Transport {
+    /// Reads the file and sends what it read, for a gateway that has nothing better.
+    package func sendFile(
+        _ file: BodyFile, offset: Int64, length: Int64, last: Bool
+    ) throws(GatewayError) {
+        var position = offset
+        var remaining = length
+        while remaining > 0 {
+            let bytes = try file.read(Int(min(remaining, BodyFile.pieceSize)), at: position)
+            if bytes.isEmpty { throw GatewayError(.output, "the file became shorter") }
+            position += Int64(bytes.count)
+            remaining -= Int64(bytes.count)
+            try sendPiece(bytes.span, flush: false, last: last && remaining == 0)
+        }
+        if length == 0 && last { try sendPiece(Span<UInt8>(), flush: false, last: true) }
+    }
+}
+
+/// What a gateway says of its process.
+package struct ServerTraits: Sendable {
+    package let mode: String
+    package let multithread: Bool
+    package let multiprocess: Bool
+    package let runOnce: Bool
+
+    package init(
+        mode: String = "", multithread: Bool = false, multiprocess: Bool = false, runOnce: Bool = false
+    ) {
+        self.mode = mode
+        self.multithread = multithread
+        self.multiprocess = multiprocess
+        self.runOnce = runOnce
+    }
+}

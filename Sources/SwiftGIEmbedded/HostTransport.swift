@@ -1,0 +1,134 @@
+package import CSwiftGI
+package import HTTPTypes
+package import SwiftGICore
+
+/// A request over the server's table: the application inside the server.
+@safe package struct HostTransport: Transport {
+    private let host: Host
+    /// Valid until handle() returns, and an exchange does not call its transport after that.
+    private let request: OpaquePointer
+
+    package init(_ host: Host, _ request: OpaquePointer) {
+        self.host = host
+        unsafe self.request = request
+    }
+
+    package var server: ServerTraits { host.traits }
+
+    package func withVariable(_ name: Span<UInt8>, _ body: (Span<UInt8>) -> Void) -> Bool {
+        var value = unsafe swiftgi_bytes()
+        let found = unsafe name.withBytes { name in
+            unsafe host.table.pointee.variable(request, name, &value)
+        }
+        if found { unsafe value.withSpan(body) }
+        return found
+    }
+
+    package func forEachVariable(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
+        unsafe visit(host.table.pointee.variables, body)
+    }
+
+    package func forEachField(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
+        unsafe visit(host.table.pointee.fields, body)
+    }
+
+    private func visit(
+        _ enumerate: @convention(c) (OpaquePointer?, swiftgi_visitor?, UnsafeMutableRawPointer?) -> Void,
+        _ body: (Span<UInt8>, Span<UInt8>) -> Void
+    ) {
+        // The visitor is called only while `enumerate` runs, so that the closure's address is good.
+        withoutActuallyEscaping(body) { body in
+            var visitor = body
+            unsafe withUnsafeMutablePointer(to: &visitor) { context in
+                unsafe enumerate(
+                    request,
+                    { context, name, value in
+                        guard let context = unsafe context else { return }
+                        let body = unsafe context.assumingMemoryBound(to: ((Span<UInt8>, Span<UInt8>) -> Void).self)
+                        unsafe name.withSpan { name in unsafe value.withSpan { unsafe body.pointee(name, $0) } }
+                    },
+                    context)
+            }
+        }
+    }
+
+    package func receive(
+        into buffer: UnsafeMutableRawBufferPointer
+    ) throws(GatewayError) -> Int {
+        var count = 0
+        try unsafe check(host.table.pointee.read(request, buffer.baseAddress, buffer.count, &count), .input)
+        return max(0, min(count, buffer.count))
+    }
+
+    package func sendHead(
+        _ status: HTTPResponse.Status, _ fields: HTTPFields, length: Int64?
+    ) throws(GatewayError) {
+        let started = unsafe status.reasonPhrase.utf8.span.withBytes { reason in
+            unsafe host.table.pointee.start(request, UInt16(clamping: status.code), reason, length ?? -1)
+        }
+        try check(started, .output)
+        for field in fields where !field.isContentLength {
+            let added = unsafe field.name.rawName.utf8.span.withBytes { name in
+                unsafe field.withUnsafeBytesOfValue { value in
+                    unsafe host.table.pointee.field(
+                        request, name, swiftgi_bytes(start: value.baseAddress, count: value.count))
+                }
+            }
+            try check(added, .output)
+        }
+    }
+
+    package func sendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
+        let flags = (flush ? SWIFTGI_FLUSH : 0) | (last ? SWIFTGI_LAST : 0)
+        let sent = unsafe bytes.withBytes { bytes in
+            unsafe host.table.pointee.write(request, bytes, UInt32(flags))
+        }
+        try check(sent, .output)
+    }
+
+    package func sendFile(
+        _ file: BodyFile, offset: Int64, length: Int64, last: Bool
+    ) throws(GatewayError) {
+        let flags = (last ? SWIFTGI_LAST : 0) | (file.releaseDescriptor() ? SWIFTGI_OWNED : 0)
+        try unsafe check(
+            host.table.pointee.send_file(request, file.descriptor, offset, length, UInt32(flags)), .output)
+    }
+
+    package var isClientGone: Bool {
+        return unsafe host.table.pointee.is_client_gone(request)
+    }
+
+    package func log(_ level: LogLevel, _ message: String, isFinished: Bool) {
+        unsafe message.utf8.span.withBytes { bytes in
+            unsafe host.table.pointee.log(
+                host.table, isFinished ? nil : request, swiftgi_level(rawValue: level.rawValue), bytes)
+        }
+    }
+
+    private func check(_ status: swiftgi_status, _ code: GatewayError.Code) throws(GatewayError) {
+        switch status {
+        case SWIFTGI_OK: return
+        case SWIFTGI_CLIENT_GONE: throw GatewayError(.clientGone)
+        case SWIFTGI_TOO_LARGE: throw GatewayError(.bodyTooLarge)
+        case SWIFTGI_BAD_REQUEST: throw GatewayError(.malformedBody)
+        case SWIFTGI_TIMED_OUT: throw GatewayError(.timedOut)
+        case SWIFTGI_MISUSE: throw GatewayError(code == .output ? .invalidField : code)
+        default: throw GatewayError(code, "the server reports status \(status.rawValue)")
+        }
+    }
+}
+
+extension swiftgi_status {
+    /// What the server is told of an outcome.
+    package init(_ outcome: Outcome) {
+        self =
+            switch outcome {
+            case .completed: SWIFTGI_OK
+            case .clientGone: SWIFTGI_CLIENT_GONE
+            case .failed: SWIFTGI_FAILED
+            case .tooLarge: SWIFTGI_TOO_LARGE
+            case .badRequest: SWIFTGI_BAD_REQUEST
+            case .timedOut: SWIFTGI_TIMED_OUT
+            }
+    }
+}

@@ -1,0 +1,88 @@
+package import CSwiftGI
+package import SwiftGICore
+
+/// An application as the server's table calls it: starts, handles, stops.
+///
+/// One in each process. `start` comes before everything else and is the only writer of what
+/// `handle` reads.
+package final class HostedApplication: @unchecked Sendable {
+    /// Makes the application once the server is known; throws what its `init` throws.
+    package typealias Start = @Sendable (Host) throws -> Running
+
+    /// An application that serves, and how it ends.
+    package struct Running: Sendable {
+        package let application: Application
+        package let stop: (@Sendable (_ grace: UInt32) -> Void)?
+
+        package init(application: @escaping Application, stop: (@Sendable (UInt32) -> Void)? = nil) {
+            self.application = application
+            self.stop = stop
+        }
+    }
+
+    private let makeRunning: Start
+    // Sendable: written by start() only, which the server calls once and before handle().
+    private var host: Host?
+    private var running: Running?
+
+    package init(_ start: @escaping Start) {
+        makeRunning = start
+    }
+
+    func start(_ server: UnsafePointer<swiftgi_server>?) -> swiftgi_status {
+        guard running == nil, let host = unsafe Host(server) else { return SWIFTGI_MISUSE }
+        do {
+            let running = try makeRunning(host)
+            self.host = host
+            self.running = running
+            return SWIFTGI_OK
+        } catch {
+            host.log(.error, "SGI0210: application could not start: \(error)")
+            return SWIFTGI_FAILED
+        }
+    }
+
+    func handle(_ request: OpaquePointer?) -> swiftgi_status {
+        guard let request = unsafe request, let host, let running else { return SWIFTGI_MISUSE }
+        return unsafe swiftgi_status(Exchange(HostTransport(host, request)).serve(running.application))
+    }
+
+    func stop(_ grace: UInt32) {
+        running?.stop?(grace)
+    }
+
+    /// The table for the server. It and the application live until the process ends.
+    package func makeTable(name: String) -> UnsafePointer<swiftgi_application_table> {
+        let table = UnsafeMutablePointer<swiftgi_application_table>.allocate(capacity: 1)
+        unsafe table.initialize(
+            to: swiftgi_application_table(
+                abi: UInt32(SWIFTGI_ABI_VERSION),
+                flags: 0,
+                size: MemoryLayout<swiftgi_application_table>.size,
+                application: Unmanaged.passRetained(self).toOpaque(),
+                name: Self.immortalBytes(name),
+                compiler: swiftgi_compiler(),
+                start: { application, server in
+                    unsafe HostedApplication.at(application)?.start(server) ?? SWIFTGI_MISUSE
+                },
+                handle: { application, request in
+                    unsafe HostedApplication.at(application)?.handle(request) ?? SWIFTGI_MISUSE
+                },
+                stop: { application, grace in
+                    unsafe HostedApplication.at(application)?.stop(grace)
+                }))
+        return unsafe UnsafePointer(table)
+    }
+
+    /// The application that a table's `application` stands for.
+    private static func at(_ pointer: UnsafeMutableRawPointer?) -> HostedApplication? {
+        guard let pointer = unsafe pointer else { return nil }
+        return unsafe Unmanaged<HostedApplication>.fromOpaque(pointer).takeUnretainedValue()
+    }
+
+    private static func immortalBytes(_ text: String) -> swiftgi_bytes {
+        let bytes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: text.utf8.count)
+        _ = unsafe bytes.initialize(from: text.utf8)
+        return unsafe swiftgi_bytes(start: bytes.baseAddress, count: bytes.count)
+    }
+}
