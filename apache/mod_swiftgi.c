@@ -1,0 +1,63 @@
+/* mod_swiftgi.c: the module's record and all its hooks, in the order in which
+ * httpd comes to them. */
+#include "sgi_private.h"
+#include "sgi_check.h"
+#include "sgi_config.h"
+#include "sgi_embedded.h"
+#include "sgi_handler.h"
+#include "sgi_input.h"
+#include "sgi_reload.h"
+#include "sgi_target.h"
+
+#include <ap_mpm.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <mpm_common.h>
+
+static int announce(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    ap_add_version_component(pconf, "mod_swiftgi/" SGI_VERSION);
+    return OK;
+}
+
+static void register_hooks(apr_pool_t *pool)
+{
+    /* A path that mod_rewrite or an Alias gives to somebody else is theirs; what
+     * they leave is ours before it becomes a file below DocumentRoot. */
+    static const char *const before_us[] = { "mod_alias.c", "mod_rewrite.c", NULL };
+    static const char *const before_core[] = { "core.c", NULL };
+    static const char *const after_us[] = { "mod_userdir.c", "mod_vhost_alias.c", NULL };
+
+    /* the configuration */
+    ap_hook_pre_config(sgi_config_reset, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(sgi_check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    /* Before the logs are open, so that whoever starts httpd reads what is wrong. */
+    ap_hook_open_logs(sgi_check_start, NULL, before_core, APR_HOOK_REALLY_FIRST);
+    ap_hook_post_config(sgi_check_post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(announce, NULL, NULL, APR_HOOK_MIDDLE);
+
+    /* the parent */
+    ap_hook_monitor(sgi_reload_monitor, NULL, NULL, APR_HOOK_MIDDLE);
+
+    /* the child: last, so that an application finds everything else ready */
+    ap_hook_child_init(sgi_embedded_start, NULL, NULL, APR_HOOK_LAST);
+
+    /* the request */
+    ap_hook_translate_name(sgi_target_translate, before_us, after_us, APR_HOOK_MIDDLE);
+    ap_hook_handler(sgi_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    sgi_input_register();
+}
+
+/* clang-format off */
+module AP_MODULE_DECLARE_DATA swiftgi_module = {
+    STANDARD20_MODULE_STUFF,
+    sgi_config_create_dir,    /* settings of a directory */
+    sgi_config_merge_dir,
+    sgi_config_create_server, /* aliases of a server */
+    sgi_config_merge_server,
+    sgi_config_commands,
+    register_hooks,
+#if defined(AP_MODULE_FLAG_NONE)
+    AP_MODULE_FLAG_NONE
+#endif
+};

@@ -1,0 +1,255 @@
+/* sgi_config.c: directives, and how their settings are inherited. */
+#include "sgi_config.h"
+
+#include <http_core.h>
+#include <apr_strings.h>
+
+static sgi_global_config global;
+
+int sgi_config_reset(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    static const sgi_global_config unset;
+
+    global = unset;
+    sgi_library_reset(pconf);
+    return OK;
+}
+
+const sgi_global_config *sgi_config_global(void)
+{
+    return &global;
+}
+
+/* ---- inheritance ---- */
+
+void *sgi_config_create_dir(apr_pool_t *pool, char *path)
+{
+    sgi_dir_config *config = apr_palloc(pool, sizeof(*config));
+
+#define SGI_UNSET(type, name, unset, standard) config->name = unset;
+    SGI_DIR_SETTINGS(SGI_UNSET)
+    return config;
+}
+
+void *sgi_config_merge_dir(apr_pool_t *pool, void *base_config, void *add_config)
+{
+    const sgi_dir_config *base = base_config, *add = add_config;
+    sgi_dir_config *config = apr_palloc(pool, sizeof(*config));
+
+#define SGI_MERGE(type, name, unset, standard) \
+    config->name = add->name == (unset) ? base->name : add->name;
+    SGI_DIR_SETTINGS(SGI_MERGE)
+    /* The list belongs to the switch beside it: "On" without a list must not
+     * inherit one. */
+    if (add->error_override != -1) config->error_statuses = add->error_statuses;
+    return config;
+}
+
+const sgi_dir_config *sgi_config_for(request_rec *r)
+{
+    const sgi_dir_config *merged = ap_get_module_config(r->per_dir_config, &swiftgi_module);
+    sgi_dir_config *config = apr_palloc(r->pool, sizeof(*config));
+
+#define SGI_DEFAULT(type, name, unset, standard) \
+    config->name = merged->name == (unset) ? (standard) : merged->name;
+    SGI_DIR_SETTINGS(SGI_DEFAULT)
+    return config;
+}
+
+void *sgi_config_create_server(apr_pool_t *pconf, server_rec *s)
+{
+    sgi_server_config *config = apr_palloc(pconf, sizeof(*config));
+
+    config->aliases = apr_array_make(pconf, 4, sizeof(sgi_alias));
+    return config;
+}
+
+void *sgi_config_merge_server(apr_pool_t *pconf, void *base_config, void *add_config)
+{
+    const sgi_server_config *base = base_config, *add = add_config;
+    sgi_server_config *config = apr_palloc(pconf, sizeof(*config));
+
+    config->aliases = apr_array_append(pconf, add->aliases, base->aliases);
+    return config;
+}
+
+/* ---- directives ---- */
+
+static const char *error(cmd_parms *cmd, const char *message)
+{
+    return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", message, NULL);
+}
+
+static const char *server_only(cmd_parms *cmd)
+{
+    return ap_check_cmd_context(cmd, NOT_IN_VIRTUALHOST | NOT_IN_DIR_CONTEXT);
+}
+
+/* The library that a target names for every request, or NULL if it varies. */
+static sgi_library *library_of(cmd_parms *cmd, const char *target)
+{
+    const char *where =
+        apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num);
+
+    return sgi_library_declare(cmd->pool, target, cmd->cmd->name, where);
+}
+
+static const char no_target[] = "the library must be the path of a file";
+
+/* Another alias of the server, with its target only; NULL if that is no path. */
+static sgi_alias *push_alias(cmd_parms *cmd, sgi_server_config *config, const char *target)
+{
+    const char *path = ap_server_root_relative(cmd->pool, target);
+    sgi_alias *alias;
+
+    if (!path) return NULL;
+    alias = apr_array_push(config->aliases);
+    memset(alias, 0, sizeof(*alias));
+    alias->target = path;
+    return alias;
+}
+
+static const char *add_alias(cmd_parms *cmd, void *dir, const char *path, const char *target)
+{
+    sgi_server_config *config =
+        ap_get_module_config(cmd->server->module_config, &swiftgi_module);
+    apr_size_t length = strlen(path);
+    sgi_alias *alias;
+    int i;
+
+    if (path[0] != '/') {
+        return error(cmd, "the URL path must begin with a slash");
+    }
+    while (length > 0 && path[length - 1] == '/') length--;
+    for (i = 0; i < config->aliases->nelts; i++) {
+        alias = &APR_ARRAY_IDX(config->aliases, i, sgi_alias);
+        if (alias->path && alias->path_length == length
+            && !strncmp(alias->path, path, length)) {
+            return error(cmd, apr_psprintf(cmd->pool, "%s already has an application here: %s",
+                                           path, alias->target));
+        }
+    }
+    alias = push_alias(cmd, config, target);
+    if (!alias) return error(cmd, no_target);
+    alias->path = apr_pstrmemdup(cmd->pool, path, length);
+    alias->path_length = length;
+    alias->library = library_of(cmd, alias->target);
+    return NULL;
+}
+
+static const char *add_alias_match(cmd_parms *cmd, void *dir, const char *pattern,
+                                   const char *target)
+{
+    sgi_server_config *config =
+        ap_get_module_config(cmd->server->module_config, &swiftgi_module);
+    ap_regex_t *compiled = ap_pregcomp(cmd->pool, pattern, AP_REG_EXTENDED);
+    sgi_alias *alias;
+
+    if (!compiled) {
+        return error(cmd, apr_psprintf(cmd->pool, "\"%s\" is no regular expression", pattern));
+    }
+    alias = push_alias(cmd, config, target);
+    if (!alias) return error(cmd, no_target);
+    alias->pattern = compiled;
+    if (!strchr(alias->target, '$')) alias->library = library_of(cmd, alias->target);
+    return NULL;
+}
+
+static const char *set_switch(cmd_parms *cmd, void *dir, const char *value)
+{
+    int *setting = (int *)((char *)dir + (apr_size_t)cmd->info);
+
+    if (!ap_cstr_casecmp(value, "on")) *setting = SGI_ON;
+    else if (!ap_cstr_casecmp(value, "off")) *setting = SGI_OFF;
+    else if (!ap_cstr_casecmp(value, "auto")) *setting = SGI_AUTO;
+    else return error(cmd, "the value must be On, Off or Auto");
+    return NULL;
+}
+
+static const char *set_error_override(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    sgi_dir_config *config = dir;
+    apr_array_header_t *statuses;
+    int i;
+
+    if (argc == 1 && !ap_cstr_casecmp(argv[0], "off")) {
+        config->error_override = 0;
+        config->error_statuses = NULL;
+        return NULL;
+    }
+    if (argc < 1 || ap_cstr_casecmp(argv[0], "on")) {
+        return error(cmd, "the value must be Off, On, or On and the statuses to override");
+    }
+    statuses = apr_array_make(cmd->pool, argc, sizeof(int));
+    for (i = 1; i < argc; i++) {
+        char *end;
+        apr_int64_t status = apr_strtoi64(argv[i], &end, 10);
+
+        if (*end || status < 400 || status > 599) {
+            return error(cmd, apr_psprintf(cmd->pool, "\"%s\" is no status from 400 to 599",
+                                           argv[i]));
+        }
+        APR_ARRAY_PUSH(statuses, int) = (int)status;
+    }
+    config->error_override = 1;
+    config->error_statuses = argc > 1 ? statuses : NULL;
+    return NULL;
+}
+
+static const char *set_backtrace(cmd_parms *cmd, void *dir, const char *value)
+{
+    const char *err = server_only(cmd);
+
+    if (err) return err;
+    global.backtracer = NULL;
+    if (!ap_cstr_casecmp(value, "off")) {
+        global.backtrace = 0;
+        return NULL;
+    }
+    global.backtrace = 1;
+    if (ap_cstr_casecmp(value, "on")) {
+        if (value[0] != '/') {
+            return error(cmd,
+                         "the value must be On, Off or the absolute path of swift-backtrace");
+        }
+        global.backtracer = value;
+    }
+    return NULL;
+}
+
+static const char *set_reload(cmd_parms *cmd, void *dir, int value)
+{
+    const char *err = server_only(cmd);
+
+    if (err) return err;
+    global.reload = value;
+    return NULL;
+}
+
+#define OFFSET(name) (void *)APR_OFFSETOF(sgi_dir_config, name)
+
+const command_rec sgi_config_commands[] = {
+    AP_INIT_TAKE2("SwiftGIScriptAlias", add_alias, NULL, RSRC_CONF,
+                  "A URL path and the application library that serves what lies below it. "
+                  "The longest path that matches wins."),
+    AP_INIT_TAKE2("SwiftGIScriptAliasMatch", add_alias_match, NULL, RSRC_CONF,
+                  "A regular expression for URL paths and the application library that serves "
+                  "them, in which $1 to $9 stand for what the groups matched."),
+    AP_INIT_TAKE1("SwiftGIPassAuthorization", set_switch, OFFSET(pass_authorization),
+                  OR_FILEINFO,
+                  "Whether applications see the Authorization field: On, Off, or Auto (the "
+                  "default): unless httpd itself authenticates the location."),
+    AP_INIT_TAKE_ARGV("SwiftGIErrorOverride", set_error_override, NULL, OR_FILEINFO,
+                      "On to replace the bodies of applications' responses with status 400 to "
+                      "599, or with the statuses listed, by ErrorDocument's; Off by default."),
+    AP_INIT_TAKE1("SwiftGIMapHEADToGET", set_switch, OFFSET(map_head_to_get), OR_FILEINFO,
+                  "Whether applications see HEAD requests as GET: On, Off, or Auto (the "
+                  "default): if an output filter needs to see the content."),
+    AP_INIT_TAKE1("SwiftGIBacktrace", set_backtrace, NULL, RSRC_CONF,
+                  "On, or the path of swift-backtrace, to log a Swift backtrace when an "
+                  "application crashes; Off by default."),
+    AP_INIT_FLAG("SwiftGIReload", set_reload, NULL, RSRC_CONF,
+                 "On to restart gracefully when an application library was replaced; Off by "
+                 "default."),
+    { NULL }
+};

@@ -1,0 +1,60 @@
+/* sgi_config.h: the settings that directives make. */
+#ifndef SGI_CONFIG_H
+#define SGI_CONFIG_H
+
+#include "sgi_private.h"
+#include "sgi_library.h"
+
+/* The settings of a directory: X(type, name, unset, default). Made while the
+ * configuration is read, merged on the way to a request, read-only from then. */
+#define SGI_DIR_SETTINGS(X) \
+    X(int, pass_authorization, -1, SGI_AUTO)                  /* an sgi_switch */ \
+    X(int, map_head_to_get, -1, SGI_AUTO)                     /* an sgi_switch */ \
+    X(int, error_override, -1, 0)                             /* boolean */ \
+    X(const apr_array_header_t *, error_statuses, NULL, NULL) /* of int; NULL: all */
+
+typedef enum sgi_switch { SGI_OFF, SGI_ON, SGI_AUTO } sgi_switch;
+
+#define SGI_MEMBER(type, name, unset, standard) type name;
+typedef struct sgi_dir_config {
+    SGI_DIR_SETTINGS(SGI_MEMBER)
+} sgi_dir_config;
+
+/* One SwiftGIScriptAlias or SwiftGIScriptAliasMatch. */
+typedef struct sgi_alias {
+    const char *path; /* without slash at its end, "" for "/"; NULL: a pattern */
+    apr_size_t path_length;
+    ap_regex_t *pattern;  /* NULL: a path */
+    const char *target;   /* the library's path, or a template with $0 to $9 */
+    sgi_library *library; /* NULL if the target depends on the request */
+} sgi_alias;
+
+/* The settings of a server: its own aliases before those it inherits. */
+typedef struct sgi_server_config {
+    apr_array_header_t *aliases; /* of sgi_alias */
+} sgi_server_config;
+
+/* What holds for the whole server, not for one virtual host. Set while the
+ * configuration is read, read-only from then on. */
+typedef struct sgi_global_config {
+    int reload;             /* boolean */
+    int backtrace;          /* boolean */
+    const char *backtracer; /* path of swift-backtrace, or NULL: look for it */
+} sgi_global_config;
+
+extern const command_rec sgi_config_commands[];
+
+/* pre_config: forgets what an earlier reading of the configuration left. */
+int sgi_config_reset(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
+
+const sgi_global_config *sgi_config_global(void);
+
+void *sgi_config_create_dir(apr_pool_t *pool, char *path);
+void *sgi_config_merge_dir(apr_pool_t *pool, void *base, void *add);
+void *sgi_config_create_server(apr_pool_t *pconf, server_rec *s);
+void *sgi_config_merge_server(apr_pool_t *pconf, void *base, void *add);
+
+/* The settings for a request, defaults filled in; lives as long as the request. */
+const sgi_dir_config *sgi_config_for(request_rec *r);
+
+#endif /* SGI_CONFIG_H */

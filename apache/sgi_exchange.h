@@ -1,0 +1,40 @@
+/* sgi_exchange.h: one request as the module's files share it. */
+#ifndef SGI_EXCHANGE_H
+#define SGI_EXCHANGE_H
+
+#include "sgi_config.h"
+#include "sgi_target.h"
+
+#include <util_filter.h>
+
+/* The state of one request while its application runs. Made by the handler on
+ * its stack; used by the thread that serves the request and by no other. */
+struct swiftgi_request {
+    request_rec *r;
+    const sgi_dir_config *config;
+    sgi_library *library;
+    const sgi_target *target;
+    int entry_status;   /* r->status before: an error document's is its error's */
+    const char *method; /* what the application sees, after SwiftGIMapHEADToGET */
+
+    /* sgi_input.c */
+    apr_bucket_brigade *input;   /* NULL: nothing was read yet */
+    swiftgi_status input_status; /* not SWIFTGI_OK: what every further read gets */
+    int input_ended;             /* boolean: there is no more */
+    int input_error;             /* HTTP status of an input filter's error, or 0 */
+    int reading;                 /* boolean: input filters run at the moment */
+    ap_filter_t *guard;          /* keeps their errors from the output; or NULL */
+
+    /* sgi_output.c */
+    apr_bucket_brigade *output; /* NULL: nothing was written yet */
+    int started;                /* boolean: start() was called */
+    apr_off_t remaining;        /* what the length leaves to be sent; -1: any number */
+    int sent;                   /* boolean: a piece was passed on, and the head before it */
+    int complete;               /* boolean: the last piece was taken */
+    int answered;               /* boolean: httpd has answered in the middle of it */
+    int has_validator;          /* boolean: the head has ETag or Last-Modified */
+    int answer;                 /* a status that httpd answers instead, or 0 */
+    apr_table_t *surviving;     /* fields that its answer gets; NULL: none */
+};
+
+#endif /* SGI_EXCHANGE_H */

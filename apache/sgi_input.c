@@ -1,0 +1,140 @@
+/* sgi_input.c: the body of a request, out of the input filters, in bounded
+ * pieces. */
+#include "sgi_input.h"
+
+#include <http_core.h>
+#include <http_protocol.h>
+#include <util_filter.h>
+
+#define GUARD_NAME "SWIFTGI_INPUT_GUARD"
+
+/* At most this much is asked of the filters at a time. */
+#define PIECE_SIZE (64 * 1024)
+
+static ap_filter_rec_t *guard_record;
+
+/* httpd's HTTP input filter answers a malformed body by itself: it sends an error
+ * bucket down the output. That would take the response out of the application's
+ * hands, and end one that has begun as if it were complete. This filter takes
+ * such a bucket out while input is being read, so that the error becomes what the
+ * application's read() returns. */
+static apr_status_t guard_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    swiftgi_request *x = f->ctx;
+    apr_bucket *e;
+
+    if (x->reading) {
+        for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb); e = APR_BUCKET_NEXT(e)) {
+            if (AP_BUCKET_IS_ERROR(e)) {
+                x->input_error = ((ap_bucket_error *)e->data)->status;
+                apr_brigade_cleanup(bb);
+                return AP_FILTER_ERROR;
+            }
+        }
+    }
+    return ap_pass_brigade(f->next, bb);
+}
+
+void sgi_input_register(void)
+{
+    guard_record =
+        ap_register_output_filter(GUARD_NAME, guard_filter, NULL, AP_FTYPE_RESOURCE - 1);
+}
+
+/* An error of the input filters as what the application gets. */
+static swiftgi_status status_of(swiftgi_request *x, apr_status_t rv)
+{
+    int status = x->input_error ? x->input_error : ap_map_http_request_error(rv, 0);
+
+    switch (status) {
+    case HTTP_REQUEST_ENTITY_TOO_LARGE: return SWIFTGI_TOO_LARGE;
+    case HTTP_REQUEST_TIME_OUT: return SWIFTGI_TIMED_OUT;
+    case 0:
+    case AP_FILTER_ERROR:
+        /* No filter had an opinion: the connection broke or the body ended early. */
+        if (APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_INCOMPLETE(rv)
+            || APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_ECONNABORTED(rv)
+            || x->r->connection->aborted) {
+            return SWIFTGI_CLIENT_GONE;
+        }
+        return SWIFTGI_BAD_REQUEST;
+    default:
+        return status < 500 || status == HTTP_NOT_IMPLEMENTED ? SWIFTGI_BAD_REQUEST
+                                                              : SWIFTGI_SERVER_ERROR;
+    }
+}
+
+static swiftgi_status failed(swiftgi_request *x, apr_status_t rv)
+{
+    x->input_status = status_of(x, rv);
+    /* Where the body ends is unknown, and with it where the next request begins. */
+    x->r->connection->keepalive = AP_CONN_CLOSE;
+    ap_log_rerror(APLOG_MARK, x->input_status == SWIFTGI_SERVER_ERROR ? APLOG_ERR : APLOG_DEBUG,
+                  rv, x->r, SGI_LOGNO(0034) "request body could not be read, application status %d",
+                  (int)x->input_status);
+    return x->input_status;
+}
+
+static apr_status_t fill(swiftgi_request *x, size_t capacity)
+{
+    apr_off_t size = capacity < PIECE_SIZE ? (apr_off_t)capacity : PIECE_SIZE;
+    apr_status_t rv;
+
+    if (!x->input) {
+        x->input = apr_brigade_create(x->r->pool, x->r->connection->bucket_alloc);
+        x->guard = ap_add_output_filter_handle(guard_record, x, x->r, x->r->connection);
+    }
+    x->reading = 1;
+    rv = ap_get_brigade(x->r->input_filters, x->input, AP_MODE_READBYTES, APR_BLOCK_READ, size);
+    x->reading = 0;
+    if (x->input_error && rv == APR_SUCCESS) rv = AP_FILTER_ERROR;
+    return rv;
+}
+
+/* Copies what the brigade holds; sets input_ended at its end. */
+static apr_status_t drain(swiftgi_request *x, char *buffer, size_t capacity, size_t *count)
+{
+    while (*count < capacity && !APR_BRIGADE_EMPTY(x->input)) {
+        apr_bucket *e = APR_BRIGADE_FIRST(x->input);
+        const char *data;
+        apr_size_t length;
+        apr_status_t rv;
+
+        if (APR_BUCKET_IS_EOS(e)) {
+            x->input_ended = 1;
+            apr_brigade_cleanup(x->input);
+            break;
+        }
+        if (APR_BUCKET_IS_METADATA(e)) {
+            apr_bucket_delete(e);
+            continue;
+        }
+        rv = apr_bucket_read(e, &data, &length, APR_BLOCK_READ);
+        if (rv != APR_SUCCESS) return rv;
+        if (length > capacity - *count) {
+            length = capacity - *count;
+            apr_bucket_split(e, length);
+        }
+        memcpy(buffer + *count, data, length);
+        *count += length;
+        apr_bucket_delete(e);
+    }
+    return APR_SUCCESS;
+}
+
+swiftgi_status sgi_input_read(swiftgi_request *x, void *buffer, size_t capacity, size_t *count)
+{
+    apr_status_t rv;
+
+    *count = 0;
+    if (x->input_status != SWIFTGI_OK) return x->input_status;
+    for (;;) {
+        if (x->input) {
+            rv = drain(x, buffer, capacity, count);
+            if (rv != APR_SUCCESS) return failed(x, rv);
+        }
+        if (*count > 0 || x->input_ended || capacity == 0) return SWIFTGI_OK;
+        rv = fill(x, capacity);
+        if (rv != APR_SUCCESS) return failed(x, rv);
+    }
+}

@@ -1,0 +1,19 @@
+/* sgi_output.h: the response, into the output filters. */
+#ifndef SGI_OUTPUT_H
+#define SGI_OUTPUT_H
+
+#include "sgi_exchange.h"
+
+/* Members of swiftgi_server. */
+swiftgi_status sgi_output_start(swiftgi_request *x, uint16_t status, swiftgi_bytes reason,
+                                int64_t length);
+swiftgi_status sgi_output_field(swiftgi_request *x, swiftgi_bytes name, swiftgi_bytes value);
+swiftgi_status sgi_output_write(swiftgi_request *x, swiftgi_bytes piece, uint32_t flags);
+swiftgi_status sgi_output_send_file(swiftgi_request *x, int descriptor, int64_t offset,
+                                    int64_t length, uint32_t flags);
+
+/* Ends the response as the application's outcome demands: the only place where
+ * an outcome becomes what the client gets. Returns what the handler returns. */
+int sgi_output_finish(swiftgi_request *x, swiftgi_status outcome);
+
+#endif /* SGI_OUTPUT_H */
