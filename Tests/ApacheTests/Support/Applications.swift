@@ -1,0 +1,45 @@
+import Foundation
+import Testing
+
+/// The applications, copied to where the user that httpd serves as can read them.
+enum Applications {
+    static let directory: String = {
+        let directory = "\(Paths.temporary)/apps"
+        do {
+            try makeDirectory(directory)
+            let built = try FileManager.default.contentsOfDirectory(atPath: Paths.builtApplications)
+            for name in built where name.hasSuffix(".so") {
+                let copy = "\(directory)/\(name)"
+                try FileManager.default.copyItem(atPath: "\(Paths.builtApplications)/\(name)", toPath: copy)
+                chmod(copy, 0o755)
+            }
+        } catch {
+            Issue.record("no applications: \(error)")
+        }
+        return directory
+    }()
+
+    static func path(_ name: String) -> String { "\(directory)/lib\(name).so" }
+
+    /// The same application under another name.
+    static func copy(_ name: String, as other: String) throws {
+        try copy(name, to: path(other))
+    }
+
+    static func copy(_ name: String, to path: String) throws {
+        try? FileManager.default.removeItem(atPath: path)
+        try FileManager.default.copyItem(atPath: self.path(name), toPath: path)
+    }
+
+    /// Builds a library of C for a test: one of Libraries/, with macros.
+    static func compile(
+        _ source: String, to path: String, defining: [String] = [], linking: [String] = []
+    ) throws {
+        let result = try Command.run(
+            "cc",
+            ["-shared", "-fPIC", "-O1", "-Wall", "-I\(Paths.repository)/Sources/CSwiftGI/include"]
+                + defining.map { "-D\($0)" } + ["-o", path, "\(Paths.libraries)/\(source)"] + linking)
+        guard result.status == 0 else { throw Command.Failure(description: "cc \(source): \(result)") }
+        chmod(path, 0o755)
+    }
+}

@@ -1,0 +1,92 @@
+import Foundation
+import Glibc
+import Testing
+
+/// How many servers run at a time: enough to use the processors, few enough that nothing starves.
+private let capacity = Capacity(max(2, min(4, ProcessInfo.processInfo.activeProcessorCount)))
+
+/// Runs a test against a server of its own, and checks what must hold after every test.
+///
+/// - httpd stops when it is told to, and nothing it started is left.
+/// - No process kept a descriptor.
+/// - The error logs have nothing at warning or worse but what the test expects, and all of that.
+///
+/// - Parameters:
+///   - expecting: Log ids or texts. Each line at warning or worse, and each that httpd did not
+///     write, must contain one of them; each of them must be in some line.
+///   - rawLines: Whether there may be lines that httpd did not write: a backtrace.
+///   - alone: Whether no other server may run beside it.
+func withServer(
+    _ configuration: Configuration, expecting: [String] = [], rawLines: Bool = false, alone: Bool = false,
+    sourceLocation: SourceLocation = #_sourceLocation, _ test: (Server) async throws -> Void
+) async throws {
+    await capacity.acquire(all: alone)
+    defer { Task { await capacity.release(all: alone) } }
+    let server = try Server(configuration)
+    func complain(_ what: String) { Issue.record("\(what)", sourceLocation: sourceLocation) }
+    func complain(_ error: any Error) {
+        complain("\(error)\nThe error log:\n\(server.errorLogs.map { readText($0.path) }.joined(separator: "\n"))")
+    }
+    do {
+        try server.start()
+    } catch {
+        complain(error)
+        _ = await server.stop(graceful: false)
+        server.removeFiles()
+        return
+    }
+    do {
+        try await test(server)
+    } catch {
+        complain(error)
+    }
+    for leak in server.descriptorLeaks() { complain(leak) }
+    for wrong in await server.stop() { complain(wrong) }
+    let verdict = ErrorLog.verdict(server.errorLogs.flatMap(\.rawLines), expecting: expecting)
+    for line in verdict.unexpected where !rawLines || LogLine(line[...]) != nil {
+        complain("unexpected in the error log: \(line)")
+    }
+    for text in verdict.missing { complain("missing in the error log: \(text)") }
+    server.removeFiles()
+}
+
+/// Runs a test with a server that is configured but not started.
+func withStoppedServer(_ configuration: Configuration, _ test: (Server) throws -> Void) async throws {
+    await capacity.acquire(all: false)
+    defer { Task { await capacity.release(all: false) } }
+    let server = try Server(configuration)
+    defer { server.removeFiles() }
+    try test(server)
+    let left = ProcessTable.processes(naming: server.root).filter { ProcessTable.isAlive($0) }
+    for pid in left {
+        Issue.record("process \(pid) is left: \(ProcessTable.commandLine(of: pid))")
+        kill(pid, SIGKILL)
+    }
+}
+
+/// Lets so many pass at a time, or one that wants to be alone; in the order of arrival.
+private actor Capacity {
+    private let size: Int
+    private var taken = 0
+    private var waiting: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+
+    init(_ size: Int) { self.size = size }
+
+    func acquire(all: Bool) async {
+        let count = all ? size : 1
+        if waiting.isEmpty, taken + count <= size {
+            taken += count
+            return
+        }
+        await withCheckedContinuation { waiting.append((count, $0)) }
+    }
+
+    func release(all: Bool) {
+        taken -= all ? size : 1
+        while let next = waiting.first, taken + next.count <= size {
+            taken += next.count
+            waiting.removeFirst()
+            next.continuation.resume()
+        }
+    }
+}

@@ -1,0 +1,52 @@
+import Foundation
+import SwiftGIConformance
+import Testing
+
+/// The suite over gateways that are in this process.
+struct ConformanceTests {
+    /// By name, each with its reason.
+    static let excluded = [
+        "w27/date": "No server is in front that would add fields."
+    ]
+
+    static let cases = conformanceCases().filter { excluded[$0.name] == nil }
+
+    @Test("The memory gateway conforms", arguments: cases)
+    func memory(_ conformanceCase: ConformanceCase) async throws {
+        try await withJournal { journal in
+            let client = MemoryConformanceClient(journal: journal)
+            try await conformanceCase.run(over: client)
+            try conformanceCase.checkLog(client.complaints)
+        }
+    }
+
+    @Test("An application behind the C interface conforms", arguments: cases)
+    func host(_ conformanceCase: ConformanceCase) async throws {
+        try await withJournal { journal in
+            let client = try HostConformanceClient(journal: journal)
+            try await conformanceCase.run(over: client)
+            try conformanceCase.checkLog(client.complaints)
+            #expect(client.brokenRules.isEmpty)
+        }
+    }
+
+    @Test("Every rule has a case", arguments: 1...47)
+    func rule(_ number: Int) {
+        #expect(conformanceCases().contains { $0.rule == "W\(number)" })
+    }
+
+    @Test("Cases have names of their own, and exclusions the names of cases")
+    func names() {
+        let names = conformanceCases().map(\.name)
+        #expect(Set(names).count == names.count)
+        #expect(Set(Self.excluded.keys).isSubset(of: names))
+    }
+}
+
+/// Calls `body` with a new directory, and removes it afterwards.
+private func withJournal(_ body: (String) async throws -> Void) async throws {
+    let directory = FileManager.default.temporaryDirectory.appending(component: "swiftgi-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: directory) }
+    try await body(directory.path())
+}

@@ -1,0 +1,181 @@
+import CSwiftGI
+import FakeHost
+import Logging
+import SwiftGICore
+import SwiftGIEmbedded
+import Synchronization
+import Testing
+
+/// What the applications below did, by the software that their server names: tests run at a time.
+private let journal = Mutex<[String: [String]]>([:])
+
+private func note(_ software: String, _ event: String) {
+    journal.withLock { $0[software, default: []].append(event) }
+}
+
+/// The plainest: it only notes.
+private struct Plain: GatewayApplication {
+    static let bootstrapsLogging = true
+    let software: String
+
+    init(_ startup: Startup) async throws {
+        software = startup.software
+        note(software, "init \(startup.server)")
+        startup.logger.notice("made")
+        // Not in one go: whoever waits for it has to wait.
+        try await Task.sleep(for: .milliseconds(10))
+        note(software, "made")
+    }
+
+    var application: Application {
+        { [software] _, startResponse in
+            note(software, "request")
+            try startResponse(.ok, [:], nil)
+            return .empty
+        }
+    }
+
+    func run() async throws {
+        note(software, "run")
+        defer { note(software, "run ended, cancelled: \(Task.isCancelled)") }
+        try await Task.sleep(for: .seconds(600))
+    }
+
+    func shutdown() async throws { note(software, "shutdown") }
+}
+
+/// Has nothing beside its requests.
+private struct Bare: GatewayApplication {
+    static let bootstrapsLogging = true
+
+    init(_ startup: Startup) async throws {}
+
+    var application: Application { { _, _ in throw Failure() } }
+}
+
+private struct FailingInit: GatewayApplication {
+    static let bootstrapsLogging = true
+
+    init(_ startup: Startup) async throws {
+        await Task.yield()
+        throw Failure()
+    }
+
+    var application: Application { { _, _ in throw Failure() } }
+}
+
+private struct FailingLater: GatewayApplication {
+    static let bootstrapsLogging = true
+
+    init(_ startup: Startup) async throws {}
+
+    var application: Application {
+        { _, startResponse in
+            try startResponse(.ok, [:], nil)
+            return .empty
+        }
+    }
+
+    func run() async throws { throw Failure() }
+    func shutdown() async throws { throw Failure() }
+}
+
+/// Does not end when it is told to.
+private struct Stubborn: GatewayApplication {
+    static let bootstrapsLogging = true
+
+    init(_ startup: Startup) async throws {}
+
+    var application: Application { { _, _ in throw Failure() } }
+
+    func shutdown() async throws {
+        try await Task.sleep(for: .seconds(5))
+    }
+}
+
+/// An application behind its table, called as a server calls it.
+private struct Subject: @unchecked Sendable {
+    // Sendable: the table is constant and lives as long as the process.
+    let table: UnsafePointer<swiftgi_application_table>
+    let host: FakeHost
+
+    init<Hosted: GatewayApplication>(_ type: Hosted.Type, _ host: FakeHost = FakeHost()) {
+        table = HostedApplication { host in try Lifecycle<Hosted>.start(host) }.makeTable(name: "\(type)")
+        self.host = host
+    }
+
+    func start() async -> swiftgi_status {
+        await onServerThread { table.pointee.start(table.pointee.application, host.table) }
+    }
+
+    func serve() async -> swiftgi_status {
+        await onServerThread { host.serve(table, FakeRequest()) }
+    }
+
+    /// - Returns: How long it took.
+    func stop(_ grace: UInt32) async -> Duration {
+        await onServerThread {
+            ContinuousClock().measure { table.pointee.stop(table.pointee.application, grace) }
+        }
+    }
+}
+
+struct LifecycleTests {
+    private let software = "FakeHost \(UInt64.random(in: .min ... .max))"
+
+    private var events: [String] { journal.withLock { $0[software] ?? [] } }
+
+    @Test("An application is made before its first request, runs beside them, and ends after them")
+    func life() async throws {
+        let subject = Subject(Plain.self, FakeHost(mode: "daemon", software: software))
+        #expect(events == [])
+        #expect(await subject.start() == SWIFTGI_OK)
+        #expect(events.starts(with: ["init daemon", "made"]))
+        while !events.contains("run") { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(await subject.serve() == SWIFTGI_OK)
+        _ = await subject.stop(10_000)
+        #expect(events == ["init daemon", "made", "run", "request", "run ended, cancelled: true", "shutdown"])
+        #expect(subject.host.log.map(\.message) == ["Plain: made"])
+    }
+
+    @Test("What init throws is why the application does not start")
+    func failingInit() async {
+        let subject = Subject(FailingInit.self)
+        #expect(await subject.start() == SWIFTGI_FAILED)
+        #expect(subject.host.log.map(\.message) == ["SGI0210: application could not start: Failure()"])
+        #expect(await subject.stop(10_000) < .seconds(5))
+    }
+
+    @Test("run and shutdown may fail: it is logged, and requests are served")
+    func failingLater() async throws {
+        let subject = Subject(FailingLater.self)
+        #expect(await subject.start() == SWIFTGI_OK)
+        while subject.host.log.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(await subject.serve() == SWIFTGI_OK)
+        _ = await subject.stop(10_000)
+        #expect(
+            subject.host.log.map(\.message) == [
+                "SGI0211: run() of the application failed: Failure()",
+                "SGI0212: shutdown() of the application failed: Failure()",
+            ])
+    }
+
+    @Test("An application without run and shutdown ends at once")
+    func bare() async {
+        let subject = Subject(Bare.self)
+        #expect(await subject.start() == SWIFTGI_OK)
+        #expect(await subject.stop(10_000) < .seconds(5))
+        #expect(subject.host.log == [])
+    }
+
+    @Test("Nobody waits longer than the grace period", arguments: [0, 50, 1200] as [UInt32])
+    func grace(_ milliseconds: UInt32) async {
+        let subject = Subject(Stubborn.self)
+        #expect(await subject.start() == SWIFTGI_OK)
+        let elapsed = await subject.stop(milliseconds)
+        #expect(elapsed >= .milliseconds(milliseconds) - .milliseconds(5))
+        #expect(elapsed < .milliseconds(milliseconds) + .seconds(3))
+        #expect(
+            subject.host.log.map(\.message) == ["SGI0213: the application did not end within \(milliseconds) ms"])
+    }
+}
