@@ -5,6 +5,19 @@ import Testing
 /// How many servers run at a time: enough to use the processors, few enough that nothing starves.
 private let capacity = Capacity(max(2, min(4, ProcessInfo.processInfo.activeProcessorCount)))
 
+/// Runs what blocks its thread, as these tests do when they poll and read: the threads of the
+/// concurrency pool, as few as there are processors, are left to those that need them.
+private final class BlockingExecutor: TaskExecutor {
+    private let queue = DispatchQueue(label: "blocking", attributes: .concurrent)
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        queue.async { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+    }
+}
+
+private let blocking = BlockingExecutor()
+
 /// Runs a test against a server of its own, and checks what must hold after every test.
 ///
 /// - httpd stops when it is told to, and nothing it started is left.
@@ -22,6 +35,16 @@ func withServer(
 ) async throws {
     await capacity.acquire(all: alone)
     defer { Task { await capacity.release(all: alone) } }
+    try await withTaskExecutorPreference(blocking) {
+        try await run(
+            configuration, expecting: expecting, rawLines: rawLines, sourceLocation: sourceLocation, test)
+    }
+}
+
+private func run(
+    _ configuration: Configuration, expecting: [String], rawLines: Bool, sourceLocation: SourceLocation,
+    _ test: (Server) async throws -> Void
+) async throws {
     let server = try Server(configuration)
     func complain(_ what: String) { Issue.record("\(what)", sourceLocation: sourceLocation) }
     func complain(_ error: any Error) {
@@ -54,6 +77,10 @@ func withServer(
 func withStoppedServer(_ configuration: Configuration, _ test: (Server) throws -> Void) async throws {
     await capacity.acquire(all: false)
     defer { Task { await capacity.release(all: false) } }
+    try await withTaskExecutorPreference(blocking) { try await runStopped(configuration, test) }
+}
+
+private func runStopped(_ configuration: Configuration, _ test: (Server) throws -> Void) async throws {
     let server = try Server(configuration)
     defer { server.removeFiles() }
     try test(server)
