@@ -5,7 +5,9 @@ import PackageDescription
 let samples = [
     "Index", "Hello", "Variables", "Echo", "Stream", "Download", "Form", "Middleware", "Guestbook",
 ]
-let testApplications = ["Behaviour", "Conformance", "Mirror", "ThrowsAtStart", "WithLifecycle", "TwinA", "TwinB"]
+let testApplications = [
+    "Behaviour", "Waiting", "Conformance", "Mirror", "ThrowsAtStart", "WithLifecycle", "TwinA", "TwinB",
+]
 
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")

@@ -8,6 +8,7 @@
 #include "sgi_input.h"
 #include "sgi_reload.h"
 #include "sgi_target.h"
+#include "sgi_wait.h"
 
 #include <ap_mpm.h>
 #include <http_protocol.h>
@@ -46,6 +47,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_translate_name(sgi_target_translate, before_us, after_us, APR_HOOK_MIDDLE);
     ap_hook_handler(sgi_handler, NULL, NULL, APR_HOOK_MIDDLE);
     sgi_input_register();
+    sgi_wait_register(pool);
 }
 
 /* clang-format off */

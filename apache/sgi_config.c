@@ -196,6 +196,25 @@ static const char *set_error_override(cmd_parms *cmd, void *dir, int argc, char 
     return NULL;
 }
 
+static const char *set_request_timeout(cmd_parms *cmd, void *dir, const char *value)
+{
+    sgi_dir_config *config = dir;
+    apr_interval_time_t timeout;
+
+    if (!ap_cstr_casecmp(value, "off")) {
+        config->request_timeout = 0;
+        return NULL;
+    }
+    if (ap_timeout_parameter_parse(value, &timeout, "s") != APR_SUCCESS || timeout <= 0) {
+        return error(cmd, apr_psprintf(cmd->pool,
+                                       "\"%s\" is no time: the value must be Off, or a "
+                                       "number of seconds or with a unit, as in 30s or 500ms",
+                                       value));
+    }
+    config->request_timeout = timeout;
+    return NULL;
+}
+
 static const char *set_backtrace(cmd_parms *cmd, void *dir, const char *value)
 {
     const char *err = server_only(cmd);
@@ -245,6 +264,9 @@ const command_rec sgi_config_commands[] = {
     AP_INIT_TAKE1("SwiftGIMapHEADToGET", set_switch, OFFSET(map_head_to_get), OR_FILEINFO,
                   "Whether applications see HEAD requests as GET: On, Off, or Auto (the "
                   "default): if an output filter needs to see the content."),
+    AP_INIT_TAKE1("SwiftGIRequestTimeout", set_request_timeout, NULL, OR_FILEINFO,
+                  "How long a request may take whose handler is asynchronous, in seconds or "
+                  "with a unit; Off, the default, for any time."),
     AP_INIT_TAKE1("SwiftGIBacktrace", set_backtrace, NULL, RSRC_CONF,
                   "On, or the path of swift-backtrace, to log a Swift backtrace when an "
                   "application crashes; Off by default."),

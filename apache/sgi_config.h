@@ -10,6 +10,7 @@
 #define SGI_DIR_SETTINGS(X) \
     X(int, pass_authorization, -1, SGI_AUTO)                  /* an sgi_switch */ \
     X(int, map_head_to_get, -1, SGI_AUTO)                     /* an sgi_switch */ \
+    X(apr_interval_time_t, request_timeout, -1, 0)            /* 0: none */ \
     X(int, error_override, -1, 0)                             /* boolean */ \
     X(const apr_array_header_t *, error_statuses, NULL, NULL) /* of int; NULL: all */
 

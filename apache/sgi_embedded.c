@@ -7,6 +7,7 @@
 #include "sgi_log.h"
 #include "sgi_output.h"
 #include "sgi_streams.h"
+#include "sgi_wait.h"
 
 #include <ap_mpm.h>
 #include <http_core.h>
@@ -97,6 +98,14 @@ static void fill_server(swiftgi_server *server)
     server->send_file = sgi_output_send_file;
     server->is_client_gone = is_client_gone;
     server->log = sgi_log_message;
+    server->try_read = sgi_input_try_read;
+    server->inform = sgi_output_inform;
+    server->trailer = sgi_output_trailer;
+    server->trailers = sgi_environ_trailers;
+    server->waker = sgi_wait_waker;
+    server->wake = sgi_wait_wake;
+    server->release = sgi_wait_release;
+    server->wait = sgi_wait_wait;
 }
 
 /* ---- start ---- */
@@ -231,6 +240,7 @@ void sgi_embedded_start(apr_pool_t *pchild, server_rec *s)
     apr_pool_tag(child.pool, "swiftgi_child");
     apr_thread_mutex_create(&child.mutex, APR_THREAD_MUTEX_DEFAULT, child.pool);
     sgi_log_set_server(s);
+    sgi_wait_start(child.pool, s);
     sgi_streams_redirect();
     /* Before those of the applications, and so after them. */
     apr_pool_cleanup_register(child.pool, NULL, release_streams, apr_pool_cleanup_null);
@@ -272,8 +282,23 @@ swiftgi_status sgi_embedded_serve(swiftgi_request *x)
     swiftgi_status status;
 
     sgi_crash_prepare_thread();
+    x->is_nested = outer != NULL;
     sgi_log_set_current(x);
     status = table->handle(table->application, x);
+    sgi_streams_flush();
+    sgi_log_set_current(outer);
+    return status;
+}
+
+swiftgi_status sgi_embedded_resume(swiftgi_request *x, uint32_t events)
+{
+    const swiftgi_application_table *table = x->library->table;
+    swiftgi_request *outer = sgi_log_current();
+    swiftgi_status status;
+
+    sgi_crash_prepare_thread();
+    sgi_log_set_current(x);
+    status = table->resume(table->application, x, x->task, events);
     sgi_streams_flush();
     sgi_log_set_current(outer);
     return status;

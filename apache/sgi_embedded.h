@@ -17,4 +17,7 @@ sgi_library_state sgi_embedded_state(const sgi_library *library);
 /* Runs the application. */
 swiftgi_status sgi_embedded_serve(swiftgi_request *x);
 
+/* Goes on with a request that was suspended; as sgi_embedded_serve(). */
+swiftgi_status sgi_embedded_resume(swiftgi_request *x, uint32_t events);
+
 #endif /* SGI_EMBEDDED_H */

@@ -256,9 +256,10 @@ void sgi_environ_variables(swiftgi_request *x, swiftgi_visitor visit, void *cont
     }
 }
 
-void sgi_environ_fields(swiftgi_request *x, swiftgi_visitor visit, void *context)
+static void visit_fields(swiftgi_request *x, const apr_table_t *table, swiftgi_visitor visit,
+                         void *context)
 {
-    const apr_array_header_t *fields = apr_table_elts(x->r->headers_in);
+    const apr_array_header_t *fields = apr_table_elts(table);
     int i;
 
     for (i = 0; i < fields->nelts; i++) {
@@ -267,5 +268,17 @@ void sgi_environ_fields(swiftgi_request *x, swiftgi_visitor visit, void *context
         if (field->key && !is_withheld(x, field->key)) {
             visit(context, bytes_of(field->key), bytes_of(field->val));
         }
+    }
+}
+
+void sgi_environ_fields(swiftgi_request *x, swiftgi_visitor visit, void *context)
+{
+    visit_fields(x, x->r->headers_in, visit, context);
+}
+
+void sgi_environ_trailers(swiftgi_request *x, swiftgi_visitor visit, void *context)
+{
+    if (x->input_ended && x->r->trailers_in) {
+        visit_fields(x, x->r->trailers_in, visit, context);
     }
 }

@@ -8,5 +8,6 @@
 bool sgi_environ_variable(swiftgi_request *x, swiftgi_bytes name, swiftgi_bytes *value);
 void sgi_environ_variables(swiftgi_request *x, swiftgi_visitor visit, void *context);
 void sgi_environ_fields(swiftgi_request *x, swiftgi_visitor visit, void *context);
+void sgi_environ_trailers(swiftgi_request *x, swiftgi_visitor visit, void *context);
 
 #endif /* SGI_ENVIRON_H */

@@ -7,8 +7,9 @@
 
 #include <util_filter.h>
 
-/* The state of one request while its application runs. Made by the handler on
- * its stack; used by the thread that serves the request and by no other. */
+/* The state of one request from its handler to its end. Made by the handler in the
+ * request's pool; used by the thread that serves the request and by no other, but for
+ * what the watcher has (sgi_wait.c) while the request is suspended. */
 struct swiftgi_request {
     request_rec *r;
     const sgi_dir_config *config;
@@ -35,6 +36,19 @@ struct swiftgi_request {
     int has_validator;          /* boolean: the head has ETag or Last-Modified */
     int answer;                 /* a status that httpd answers instead, or 0 */
     apr_table_t *surviving;     /* fields that its answer gets; NULL: none */
+    apr_table_t *interim;       /* the fields of an informational head; or NULL */
+    int interim_status;         /* its status, or 0 */
+
+    /* sgi_wait.c */
+    swiftgi_waker *waker;     /* or NULL: it has not waited yet */
+    void *task;               /* the application's, while it is suspended */
+    uint32_t interest;        /* what it waits for */
+    uint32_t events;          /* what has come while it was suspended */
+    apr_time_t waiting_since; /* for this; 0: not any more */
+    apr_time_t aside_since;   /* when it was suspended */
+    apr_time_t deadline;      /* or 0 */
+    int knows_of_stop;        /* boolean: it was told that the server ends */
+    int is_nested;            /* boolean: another request is being served around it */
 };
 
 #endif /* SGI_EXCHANGE_H */

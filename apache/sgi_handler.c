@@ -4,6 +4,7 @@
 #include "sgi_embedded.h"
 #include "sgi_exchange.h"
 #include "sgi_output.h"
+#include "sgi_wait.h"
 
 #include <http_core.h>
 #include <http_protocol.h>
@@ -63,20 +64,29 @@ static int check_library(request_rec *r, const sgi_library *library)
 
 int sgi_handler(request_rec *r)
 {
-    swiftgi_request x;
+    swiftgi_request *x;
+    const sgi_target *target;
+    swiftgi_status outcome;
     int status;
 
     if (!r->handler || strcmp(r->handler, SGI_HANDLER)) return DECLINED;
-    memset(&x, 0, sizeof(x));
-    x.r = r;
-    x.entry_status = r->status;
-    if ((status = sgi_target_resolve(r, &x.target)) != OK
-        || (status = check_library(r, x.target->library)) != OK
+    if ((status = sgi_target_resolve(r, &target)) != OK
+        || (status = check_library(r, target->library)) != OK
         || (status = check_length(r)) != OK) {
         return status;
     }
-    x.library = x.target->library;
-    x.config = sgi_config_for(r);
-    x.method = is_head_seen_as_get(r, x.config->map_head_to_get) ? "GET" : r->method;
-    return sgi_output_finish(&x, sgi_embedded_serve(&x));
+    x = apr_pcalloc(r->pool, sizeof(*x));
+    x->r = r;
+    x->entry_status = r->status;
+    x->target = target;
+    x->library = target->library;
+    x->config = sgi_config_for(r);
+    x->method = is_head_seen_as_get(r, x->config->map_head_to_get) ? "GET" : r->method;
+    if (x->config->request_timeout > 0)
+        x->deadline = r->request_time + x->config->request_timeout;
+    outcome = sgi_embedded_serve(x);
+    if (outcome == SWIFTGI_SUSPENDED) return SUSPENDED;
+    status = sgi_output_finish(x, outcome);
+    sgi_wait_end(x);
+    return status;
 }

@@ -75,7 +75,7 @@ static swiftgi_status failed(swiftgi_request *x, apr_status_t rv)
     return x->input_status;
 }
 
-static apr_status_t fill(swiftgi_request *x, size_t capacity)
+static apr_status_t fill(swiftgi_request *x, size_t capacity, apr_read_type_e block)
 {
     apr_off_t size = capacity < PIECE_SIZE ? (apr_off_t)capacity : PIECE_SIZE;
     apr_status_t rv;
@@ -85,14 +85,15 @@ static apr_status_t fill(swiftgi_request *x, size_t capacity)
         x->guard = ap_add_output_filter_handle(guard_record, x, x->r, x->r->connection);
     }
     x->reading = 1;
-    rv = ap_get_brigade(x->r->input_filters, x->input, AP_MODE_READBYTES, APR_BLOCK_READ, size);
+    rv = ap_get_brigade(x->r->input_filters, x->input, AP_MODE_READBYTES, block, size);
     x->reading = 0;
     if (x->input_error && rv == APR_SUCCESS) rv = AP_FILTER_ERROR;
     return rv;
 }
 
 /* Copies what the brigade holds; sets input_ended at its end. */
-static apr_status_t drain(swiftgi_request *x, char *buffer, size_t capacity, size_t *count)
+static apr_status_t drain(swiftgi_request *x, char *buffer, size_t capacity, size_t *count,
+                          apr_read_type_e block)
 {
     while (*count < capacity && !APR_BRIGADE_EMPTY(x->input)) {
         apr_bucket *e = APR_BRIGADE_FIRST(x->input);
@@ -109,7 +110,7 @@ static apr_status_t drain(swiftgi_request *x, char *buffer, size_t capacity, siz
             apr_bucket_delete(e);
             continue;
         }
-        rv = apr_bucket_read(e, &data, &length, APR_BLOCK_READ);
+        rv = apr_bucket_read(e, &data, &length, block);
         if (rv != APR_SUCCESS) return rv;
         if (length > capacity - *count) {
             length = capacity - *count;
@@ -122,19 +123,41 @@ static apr_status_t drain(swiftgi_request *x, char *buffer, size_t capacity, siz
     return APR_SUCCESS;
 }
 
-swiftgi_status sgi_input_read(swiftgi_request *x, void *buffer, size_t capacity, size_t *count)
+static swiftgi_status read_body(swiftgi_request *x, void *buffer, size_t capacity,
+                                size_t *count, apr_read_type_e block)
 {
     apr_status_t rv;
 
     *count = 0;
     if (x->input_status != SWIFTGI_OK) return x->input_status;
     for (;;) {
+        rv = APR_SUCCESS;
         if (x->input) {
-            rv = drain(x, buffer, capacity, count);
-            if (rv != APR_SUCCESS) return failed(x, rv);
+            rv = drain(x, buffer, capacity, count, block);
+            if (rv != APR_SUCCESS
+                && !(APR_STATUS_IS_EAGAIN(rv) && block == APR_NONBLOCK_READ)) {
+                return failed(x, rv);
+            }
         }
         if (*count > 0 || x->input_ended || capacity == 0) return SWIFTGI_OK;
-        rv = fill(x, capacity);
+        if (rv != APR_SUCCESS) return SWIFTGI_AGAIN;
+        rv = fill(x, capacity, block);
+        if (block == APR_NONBLOCK_READ
+            && (APR_STATUS_IS_EAGAIN(rv)
+                || (rv == APR_SUCCESS && APR_BRIGADE_EMPTY(x->input)))) {
+            return SWIFTGI_AGAIN;
+        }
         if (rv != APR_SUCCESS) return failed(x, rv);
     }
+}
+
+swiftgi_status sgi_input_read(swiftgi_request *x, void *buffer, size_t capacity, size_t *count)
+{
+    return read_body(x, buffer, capacity, count, APR_BLOCK_READ);
+}
+
+swiftgi_status sgi_input_try_read(swiftgi_request *x, void *buffer, size_t capacity,
+                                  size_t *count)
+{
+    return read_body(x, buffer, capacity, count, APR_NONBLOCK_READ);
 }

@@ -8,6 +8,8 @@
 void sgi_input_register(void);
 
 /* Member of swiftgi_server. */
+swiftgi_status sgi_input_try_read(swiftgi_request *x, void *buffer, size_t capacity,
+                                  size_t *count);
 swiftgi_status sgi_input_read(swiftgi_request *x, void *buffer, size_t capacity, size_t *count);
 
 #endif /* SGI_INPUT_H */

@@ -1,6 +1,7 @@
 /* sgi_output.c: the response, into the output filters: status and fields checked,
  * the body in buckets, and an end that tells the truth. */
 #include "sgi_output.h"
+#include "sgi_wait.h"
 
 #include <http_core.h>
 #include <http_protocol.h>
@@ -98,9 +99,15 @@ swiftgi_status sgi_output_start(swiftgi_request *x, uint16_t status, swiftgi_byt
     request_rec *r = x->r;
 
     if (x->sent) return refuse(x, "a second head");
+    if (status >= 100 && status < 200 && status != HTTP_SWITCHING_PROTOCOLS) {
+        x->interim = apr_table_make(r->pool, 4);
+        x->interim_status = status;
+        return SWIFTGI_OK;
+    }
     if (status < 200 || status > 599) return refuse(x, "a status outside 200 to 599");
     if (!is_text(reason)) return refuse(x, "a control character in the reason");
     clear_head(x);
+    x->interim = NULL;
     x->started = 1;
     /* Like a CGI program without Status: an error document need not repeat which
      * error it is for. */
@@ -149,12 +156,16 @@ swiftgi_status sgi_output_field(swiftgi_request *x, swiftgi_bytes name, swiftgi_
     request_rec *r = x->r;
     const char *key, *text;
 
-    if (!x->started || x->sent) return refuse(x, "a field out of turn");
+    if ((!x->started && !x->interim) || x->sent) return refuse(x, "a field out of turn");
     if (!is_token(name)) return refuse(x, "an illegal field name");
     if (!is_text(value)) return refuse(x, "a control character in a field's value");
     key = apr_pstrmemdup(r->pool, name.start, name.count);
     text = apr_pstrmemdup(r->pool, value.start, value.count);
     if (is_hop_by_hop(key, name.count)) return refuse(x, "a hop-by-hop field");
+    if (x->interim) {
+        apr_table_addn(x->interim, key, text);
+        return SWIFTGI_OK;
+    }
     switch (name.count) {
     case 4:
         if (!ap_cstr_casecmp(key, "ETag")) x->has_validator = 1;
@@ -181,6 +192,43 @@ swiftgi_status sgi_output_field(swiftgi_request *x, swiftgi_bytes name, swiftgi_
         if (!x->surviving) x->surviving = apr_table_make(r->pool, 2);
         apr_table_addn(x->surviving, key, text);
     }
+    return SWIFTGI_OK;
+}
+
+swiftgi_status sgi_output_inform(swiftgi_request *x)
+{
+    request_rec *r = x->r;
+    apr_table_t *headers = r->headers_out;
+    const char *line = r->status_line;
+    int status = r->status, before;
+
+    if (!x->interim || x->sent) return SWIFTGI_MISUSE;
+    r->headers_out = x->interim;
+    r->status = x->interim_status;
+    r->status_line = NULL;
+    before = sgi_wait_set_nonblocking(x, 1);
+    ap_send_interim_response(r, 1);
+    sgi_output_drain(x);
+    sgi_wait_set_nonblocking(x, before);
+    r->headers_out = headers;
+    r->status = status;
+    r->status_line = line;
+    x->interim = NULL;
+    x->interim_status = 0;
+    return r->connection->aborted ? SWIFTGI_CLIENT_GONE : SWIFTGI_OK;
+}
+
+swiftgi_status sgi_output_trailer(swiftgi_request *x, swiftgi_bytes name, swiftgi_bytes value)
+{
+    request_rec *r = x->r;
+    const char *key;
+
+    if (!x->started || x->complete) return refuse(x, "a trailer out of turn");
+    if (!is_token(name)) return refuse(x, "an illegal trailer name");
+    if (!is_text(value)) return refuse(x, "a control character in a trailer's value");
+    key = apr_pstrmemdup(r->pool, name.start, name.count);
+    if (is_hop_by_hop(key, name.count)) return refuse(x, "a hop-by-hop trailer");
+    apr_table_addn(r->trailers_out, key, apr_pstrmemdup(r->pool, value.start, value.count));
     return SWIFTGI_OK;
 }
 
@@ -292,6 +340,31 @@ static swiftgi_status keep_length(swiftgi_request *x, apr_off_t *count, uint32_t
     return SWIFTGI_OK;
 }
 
+int sgi_output_drain(swiftgi_request *x)
+{
+    conn_rec *c = x->r->connection;
+    ap_filter_t *f = c->output_filters;
+
+    /* A stream of HTTP/2 has no core filter of its own, and holds nothing back. */
+    if (c->master || c->aborted || !c->data_in_output_filters) return 1;
+    while (f->next) f = f->next;
+    if (f->frec->filter_func.out_func(f, NULL) != APR_SUCCESS) c->aborted = 1;
+    return c->aborted || !c->data_in_output_filters;
+}
+
+static swiftgi_status pass_without_waiting(swiftgi_request *x, uint32_t flags)
+{
+    int before = sgi_wait_set_nonblocking(x, 1);
+    swiftgi_status status = pass(x, flags);
+    int drained = 1;
+
+    /* The end of the response leaves together with the request's. */
+    if (status == SWIFTGI_OK && !x->complete) drained = sgi_output_drain(x);
+    sgi_wait_set_nonblocking(x, before);
+    if (x->r->connection->aborted) return SWIFTGI_CLIENT_GONE;
+    return status == SWIFTGI_OK && !drained ? SWIFTGI_AGAIN : status;
+}
+
 swiftgi_status sgi_output_write(swiftgi_request *x, swiftgi_bytes piece, uint32_t flags)
 {
     apr_bucket_alloc_t *alloc = x->r->connection->bucket_alloc;
@@ -307,8 +380,9 @@ swiftgi_status sgi_output_write(swiftgi_request *x, swiftgi_bytes piece, uint32_
                             : apr_bucket_transient_create(piece.start, piece.count, alloc);
         APR_BRIGADE_INSERT_TAIL(x->output, e);
     }
-    status = pass(x, flags);
-    return status == SWIFTGI_OK ? kept : status;
+    status = flags & SWIFTGI_NONBLOCKING ? pass_without_waiting(x, flags) : pass(x, flags);
+    return kept != SWIFTGI_OK && (status == SWIFTGI_OK || status == SWIFTGI_AGAIN) ? kept
+                                                                                   : status;
 }
 
 static apr_status_t close_file(void *data)
@@ -360,6 +434,8 @@ static int status_of(swiftgi_status outcome)
     case SWIFTGI_CLIENT_GONE:
     case SWIFTGI_BAD_REQUEST: return HTTP_BAD_REQUEST;
     case SWIFTGI_TIMED_OUT: return HTTP_REQUEST_TIME_OUT;
+    case SWIFTGI_EXPIRED: return HTTP_GATEWAY_TIME_OUT;
+    case SWIFTGI_STOPPED: return HTTP_SERVICE_UNAVAILABLE;
     default: return HTTP_INTERNAL_SERVER_ERROR;
     }
 }
@@ -377,9 +453,11 @@ static int is_head_on_its_way(const swiftgi_request *x)
     return 1;
 }
 
-/* Nothing but the end of the connection ends such a response. */
+/* Nothing but the end of the connection ends such a response; or its client takes
+ * nothing, and need not be waited for. */
 static int ends_with_connection(const request_rec *r)
 {
+    if (!r->connection->master && r->connection->data_in_output_filters) return 1;
     return !r->main && !r->connection->master && !r->chunked
            && !apr_table_get(r->headers_out, "Content-Length");
 }
@@ -393,6 +471,7 @@ static int abort_response(swiftgi_request *x)
     struct linger linger = { .l_onoff = 1, .l_linger = 0 };
     apr_socket_t *socket;
     apr_os_sock_t fd;
+    int is_reset;
 
     c->keepalive = AP_CONN_CLOSE;
     /* A cache must not keep it either. */
@@ -406,12 +485,13 @@ static int abort_response(swiftgi_request *x)
     APR_BRIGADE_INSERT_TAIL(x->output,
                             ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, alloc));
     APR_BRIGADE_INSERT_TAIL(x->output, apr_bucket_eos_create(alloc));
-    if (ends_with_connection(r)) {
+    is_reset = ends_with_connection(r);
+    if (is_reset && !c->data_in_output_filters) {
         APR_BRIGADE_INSERT_TAIL(x->output, apr_bucket_flush_create(alloc));
     }
     ap_pass_brigade(r->output_filters, x->output);
     apr_brigade_cleanup(x->output);
-    if (ends_with_connection(r)) {
+    if (is_reset) {
         /* A reset instead of the usual end, which would look like a complete
          * response: close at once, with nothing lingering. */
         socket = ap_get_conn_socket(c);

@@ -9,8 +9,14 @@ swiftgi_status sgi_output_start(swiftgi_request *x, uint16_t status, swiftgi_byt
                                 int64_t length);
 swiftgi_status sgi_output_field(swiftgi_request *x, swiftgi_bytes name, swiftgi_bytes value);
 swiftgi_status sgi_output_write(swiftgi_request *x, swiftgi_bytes piece, uint32_t flags);
+swiftgi_status sgi_output_inform(swiftgi_request *x);
+swiftgi_status sgi_output_trailer(swiftgi_request *x, swiftgi_bytes name, swiftgi_bytes value);
 swiftgi_status sgi_output_send_file(swiftgi_request *x, int descriptor, int64_t offset,
                                     int64_t length, uint32_t flags);
+
+/* Sends what it can of what was written, without waiting. Returns whether nothing is
+ * left. */
+int sgi_output_drain(swiftgi_request *x);
 
 /* Ends the response as the application's outcome demands: the only place where
  * an outcome becomes what the client gets. Returns what the handler returns. */

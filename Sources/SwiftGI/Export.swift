@@ -26,7 +26,7 @@ public func export(
 ) -> ApplicationTable {
     let hosted = HostedApplication { host in
         host.bootstrapLogging()
-        return HostedApplication.Running(application: application())
+        return HostedApplication.Running(.application(application()))
     }
     return unsafe hosted.makeTable(name: name ?? moduleName(fileID))
 }
@@ -45,7 +45,63 @@ public func export(
 public func export<Hosted: GatewayApplication>(
     _ type: Hosted.Type, name: String? = nil, fileID: String = #fileID
 ) -> ApplicationTable {
-    let hosted = HostedApplication { host in try Lifecycle<Hosted>.start(host) }
+    let hosted = HostedApplication { host in try Lifecycle<Hosted>.start(host) { .application($0.application) } }
+    return unsafe hosted.makeTable(name: name ?? moduleName(fileID))
+}
+
+/// Makes a library with a ``RequestHandler`` an application:
+///
+/// ```swift
+/// @c public func swiftgi_application() -> ApplicationTable { export(handler: Hello()) }
+/// ```
+///
+/// - Parameters:
+///   - handler: The handler. The closure is evaluated once, in the process that serves, when the server
+///     starts the application.
+///   - name: The name in the server's log; by default that of the library's module.
+///   - fileID: Where the module's name is taken from; not to be given.
+/// - Returns: The table for the server. It lives until the process ends; each call makes another.
+public func export(
+    handler: @autoclosure @escaping @Sendable () -> any RequestHandler, name: String? = nil,
+    fileID: String = #fileID
+) -> ApplicationTable {
+    let hosted = HostedApplication { host in
+        host.bootstrapLogging()
+        return HostedApplication.Running(.handler(handler()))
+    }
+    return unsafe hosted.makeTable(name: name ?? moduleName(fileID))
+}
+
+/// Makes a library with an ``AsyncApplication`` an application:
+///
+/// ```swift
+/// @c public func swiftgi_application() -> ApplicationTable {
+///     export { request in Response(body: .string("Hello, world!\n")) }
+/// }
+/// ```
+///
+/// - Parameters:
+///   - name: The name in the server's log; by default that of the library's module.
+///   - fileID: Where the module's name is taken from; not to be given.
+///   - application: The application.
+/// - Returns: The table for the server. It lives until the process ends; each call makes another.
+public func export(
+    name: String? = nil, fileID: String = #fileID, _ application: @escaping AsyncApplication
+) -> ApplicationTable {
+    unsafe export(handler: ApplicationHandler(application), name: name, fileID: fileID)
+}
+
+/// Makes a library with an ``AsyncGatewayApplication`` an application; see ``GatewayApplication``'s.
+///
+/// - Parameters:
+///   - type: The application's type. One is made in each process that serves.
+///   - name: The name in the server's log; by default that of the library's module.
+///   - fileID: Where the module's name is taken from; not to be given.
+/// - Returns: The table for the server. It lives until the process ends; each call makes another.
+public func export<Hosted: AsyncGatewayApplication>(
+    _ type: Hosted.Type, name: String? = nil, fileID: String = #fileID
+) -> ApplicationTable {
+    let hosted = HostedApplication { host in try Lifecycle<Hosted>.start(host) { .handler($0.handler) } }
     return unsafe hosted.makeTable(name: name ?? moduleName(fileID))
 }
 

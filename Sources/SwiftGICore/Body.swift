@@ -111,3 +111,52 @@ public struct Body: ~Copyable {
 
 @available(*, unavailable)
 extension Body: Sendable {}
+
+extension Body {
+    /// This body behind filters.
+    consuming func filtered(by filters: [any BodyFilter]) -> Body {
+        if filters.isEmpty { return self }
+        let last: ([UInt8]) throws -> [UInt8] = { bytes in
+            try filters.reduce(bytes) { try $1.transformLast($0) }
+        }
+        func whole(_ bytes: [UInt8]) -> Body.Content {
+            var rest: [UInt8]? = bytes
+            return .pull { try rest.take().map(last) }
+        }
+        func pieces(_ next: @escaping () throws -> [UInt8]?) -> Body.Content {
+            var isAtEnd = false
+            return .pull {
+                if isAtEnd { return nil }
+                if let piece = try next() { return try filters.reduce(piece) { try $1.transform($0) } }
+                isAtEnd = true
+                return try last([])
+            }
+        }
+        let filtered: Body.Content =
+            switch content {
+            case .empty: whole([])
+            case .bytes(let bytes): whole(bytes)
+            case .string(let string): whole(Array(string.utf8))
+            case .chunks(let chunks): whole(Array(chunks.joined()))
+            case .pull(let next): pieces(next)
+            case .push(let write):
+                .push { writer in
+                    var inner = BodyWriter(writer, through: filters)
+                    try write(&inner)
+                    try writer.write(last([]))
+                }
+            case .file(let file): pieces(file.makeReader())
+            }
+        let inner = Kept(self)
+        return Body(filtered).onClose { inner.drop() }
+    }
+}
+
+/// Holds a body until its time has come.
+private final class Kept {
+    private var body: Body?
+
+    init(_ body: consuming Body) { self.body = consume body }
+
+    func drop() { body = nil }
+}

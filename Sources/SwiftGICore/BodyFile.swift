@@ -71,6 +71,24 @@ package final class BodyFile {
         }
     }
 
+    /// A function that reads the file piece by piece, for whoever wants its bytes.
+    package func makeReader() -> () throws -> [UInt8]? {
+        var extent: Extent?
+        return {
+            let now = try extent ?? self.extent()
+            switch now {
+            case .range(let offset, let length):
+                let bytes = try self.read(Int(min(length, Self.pieceSize)), at: offset)
+                extent = .range(offset: offset + Int64(bytes.count), length: length - Int64(bytes.count))
+                return bytes.isEmpty ? nil : bytes
+            case .stream(let limit):
+                let bytes = try self.read(Int(min(limit ?? Self.pieceSize, Self.pieceSize)))
+                extent = .stream(limit: limit.map { $0 - Int64(bytes.count) })
+                return bytes.isEmpty ? nil : bytes
+            }
+        }
+    }
+
     private static func filling(
         _ count: Int, _ read: (UnsafeMutableRawBufferPointer) -> Int
     ) throws(GatewayError) -> [UInt8] {

@@ -5,8 +5,29 @@
 /// pass; the server knows what to do.
 public struct BodyWriter: ~Copyable {
     private let exchange: Exchange
+    private let filters: [any BodyFilter]
 
-    package init(_ exchange: Exchange) { self.exchange = exchange }
+    package init(_ exchange: Exchange) {
+        self.exchange = exchange
+        filters = []
+    }
+
+    /// A writer whose bytes pass through filters before those of another.
+    init(_ writer: borrowing BodyWriter, through filters: [any BodyFilter]) {
+        exchange = writer.exchange
+        self.filters = filters + writer.filters
+    }
+
+    private func send(_ bytes: Span<UInt8>) throws(GatewayError) {
+        if filters.isEmpty { return try exchange.send(bytes, flush: true) }
+        var filtered = [UInt8](copying: bytes)
+        do {
+            for filter in filters { filtered = try filter.transform(filtered) }
+        } catch {
+            throw error as? GatewayError ?? GatewayError(.output, "a filter of the body failed: \(error)")
+        }
+        try exchange.send(filtered.span, flush: true)
+    }
 
     /// Sends bytes. No bytes send nothing, not even the head.
     ///
@@ -16,21 +37,21 @@ public struct BodyWriter: ~Copyable {
     ///   it: the response is aborted, or a 500 if nothing was sent yet. Every later call throws
     ///   the same.
     public mutating func write(_ bytes: [UInt8]) throws(GatewayError) {
-        try exchange.send(bytes.span, flush: true)
+        try send(bytes.span)
     }
 
     /// Sends text in UTF-8.
     ///
     /// - Throws: As ``write(_:)-([UInt8])``.
     public mutating func write(_ string: String) throws(GatewayError) {
-        try exchange.send(string.utf8.span, flush: true)
+        try send(string.utf8.span)
     }
 
     /// Sends the bytes of a span, without a copy of its own.
     ///
     /// - Throws: As ``write(_:)-([UInt8])``.
     public mutating func write(_ bytes: Span<UInt8>) throws(GatewayError) {
-        try exchange.send(bytes, flush: true)
+        try send(bytes)
     }
 }
 

@@ -12,22 +12,32 @@ package enum Outcome: Equatable {
     case badRequest
     /// 408, or an aborted response.
     case timedOut
+    /// 504, or an aborted response: the time for the request was over.
+    case expired
+    /// 503, or an aborted response: the server ends.
+    case stopped
 }
 
 extension Exchange {
     /// Serves the request with an application: the only place where errors become outcomes.
     package func serve(_ application: Application) -> Outcome {
-        var outcome = Outcome.completed
         do {
             try respond(application)
+            return conclude(nil)
         } catch {
-            outcome = self.outcome(of: error)
+            return conclude(error)
         }
+    }
+
+    /// Ends the request, with the error that it ended with.
+    package func conclude(_ error: (any Error)?) -> Outcome {
+        let outcome = error.map { self.outcome(of: $0) } ?? .completed
         finish()
         return outcome
     }
 
-    private func respond(_ application: Application) throws {
+    /// Calls the application and sends what it returns.
+    package func respond(_ application: Application) throws {
         var environ = Environ(self)
         let body = try application(&environ) { [self] status, fields, error in
             try startResponse(status, fields, error)
@@ -103,12 +113,17 @@ extension Exchange {
         guard isStarted else { throw GatewayError(.startResponseNotCalled) }
     }
 
+    private func fate(or status: Int) -> String {
+        if isComplete { return "after its response" }
+        return isHeadSent ? "response aborted" : "status \(status)"
+    }
+
     private func outcome(of error: any Error) -> Outcome {
         if hasLostClient {
             log(.debug, "SGI0202: client closed the connection, request abandoned: \(error)")
             return .clientGone
         }
-        let consequence = isHeadSent ? "response aborted" : "status 500"
+        let consequence = fate(or: 500)
         guard let gatewayError = error as? GatewayError else {
             log(.error, "SGI0201: application failed, \(consequence): \(error)")
             return .failed
@@ -129,8 +144,14 @@ extension Exchange {
         case .timedOut:
             log(.error, "SGI0207: request body did not come in time: \(gatewayError)")
             return .timedOut
+        case .deadlineExceeded:
+            log(.error, "SGI0216: request was not done in time and is cancelled, \(fate(or: 504))")
+            return .expired
+        case .serverStopped:
+            log(.warning, "SGI0217: server ends, request cancelled, \(fate(or: 503))")
+            return .stopped
         case .startResponseCalledTwice, .startResponseNotCalled, .invalidStatus, .invalidField,
-            .contentLengthExceeded, .finished:
+            .contentLengthExceeded, .finished, .responseNotFinished:
             log(.error, "SGI0208: application broke the gateway contract, \(consequence): \(gatewayError)")
             return .failed
         case .input, .output, .clientGone:

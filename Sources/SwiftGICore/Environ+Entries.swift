@@ -92,13 +92,19 @@ extension Environ {
     /// withholds it. Fields whose names have `_` are here, though they have no variable. Changes
     /// of `HTTP_` variables do not show.
     public var headers: HTTPFields {
-        var fields = HTTPFields()
-        exchange.forEachField { name, value in
+        HTTPFields(collecting: exchange.forEachField)
+    }
+}
+
+extension HTTPFields {
+    /// The fields that an enumeration gives, without those whose names are not HTTP's.
+    package init(collecting enumerate: ((Span<UInt8>, Span<UInt8>) -> Void) -> Void) {
+        self.init()
+        enumerate { name, value in
             // HTTPFields traps on more.
-            guard fields.count < UInt16.max - 1, let name = HTTPField.Name(String(repairing: name)) else { return }
-            fields.append(HTTPField(name: name, value: [UInt8](copying: value)))
+            guard count < UInt16.max - 1, let name = HTTPField.Name(interning: name) else { return }
+            append(HTTPField(name: name, value: [UInt8](copying: value)))
         }
-        return fields
     }
 }
 

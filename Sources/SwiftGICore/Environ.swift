@@ -89,11 +89,7 @@ public struct Environ: ~Copyable {
     ///
     /// The textual `swiftgi.*` entries are among them.
     public func snapshot() -> [String: String] {
-        var all: [String: String] = [:]
-        exchange.forEachVariable { name, value in
-            all[String(repairing: name)] = String(repairing: value)
-        }
-        for name in Exchange.textEntries { all[name] = exchange.text(name) }
+        var all = exchange.snapshot()
         for (key, value) in changes ?? [:] { all[key] = Self.text(value, of: key) }
         return all
     }

@@ -7,6 +7,8 @@ package import HTTPTypes
 /// then it does nothing, and the transport is not called.
 package final class Exchange {
     private let transport: any Transport
+    /// The same, for a request whose handler is asynchronous: nothing waits then.
+    private let asyncTransport: (any AsyncTransport)?
 
     package static let version = Environ.Version(major: 1, minor: 0)
 
@@ -38,7 +40,20 @@ package final class Exchange {
 
     package init(_ transport: any Transport) {
         self.transport = transport
+        asyncTransport = nil
     }
+
+    /// For a request whose handler is asynchronous.
+    package init(withoutWaiting transport: any AsyncTransport) {
+        self.transport = transport
+        asyncTransport = transport
+    }
+
+    /// Whether output has still to leave: the next piece is to wait for that.
+    package var isOutstanding = false
+
+    /// Whether nothing works any more.
+    package var isOver: Bool { isFinished }
 
     /// Whether there is a head, sent or not.
     package var isStarted: Bool { phase != .idle }
@@ -75,6 +90,13 @@ package final class Exchange {
         transport.log(level, message, isFinished: isFinished)
     }
 
+    /// A message that names no request, from any thread.
+    package func logApart(_ level: LogLevel, _ message: String) {
+        transport.log(level, message, isFinished: true)
+    }
+
+    package var server: ServerTraits { transport.server }
+
     package func text(_ name: String) -> String? {
         if name.utf8.count > 8, name.hasPrefix("swiftgi."), let entry = entry(name) { return "\(entry)" }
         return variableText(name)
@@ -97,6 +119,35 @@ package final class Exchange {
         case "swiftgi.request_id": variableText(name)
         default: nil
         }
+    }
+
+    /// A copy of all variables, and the gateway's own that have a textual form.
+    package func snapshot() -> [String: String] {
+        var all: [String: String] = [:]
+        forEachVariable { name, value in
+            all[String(repairing: name)] = String(repairing: value)
+        }
+        for name in Self.textEntries { all[name] = text(name) }
+        return all
+    }
+
+    /// The head of the request as the async contract has it (RFC 9110, section 7.1).
+    package func makeRequest() -> HTTPRequest {
+        var host: String?
+        let fields = HTTPFields(collecting: { append in
+            forEachField { name, value in
+                // Its place is the authority.
+                if name.count == 4, String(repairing: name).lowercased() == "host" {
+                    host = String(repairing: value)
+                } else {
+                    append(name, value)
+                }
+            }
+        })
+        let method = variableText("REQUEST_METHOD").flatMap { HTTPRequest.Method($0) } ?? .get
+        return HTTPRequest(
+            method: method, scheme: text("swiftgi.url_scheme"), authority: host ?? variableText("HTTP_HOST"),
+            path: variableText("REQUEST_URI"), headerFields: fields)
     }
 
     package func onFinish(_ action: @escaping () -> Void) {
@@ -133,8 +184,35 @@ package final class Exchange {
     /// From here on the head is on its way.
     private func transmit(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
         phase = .sent
-        try transport.sendPiece(bytes, flush: flush, last: last)
+        if let asyncTransport {
+            isOutstanding = try asyncTransport.trySendPiece(bytes, flush: flush, last: last)
+        } else {
+            try transport.sendPiece(bytes, flush: flush, last: last)
+        }
         if last { phase = .complete }
+    }
+
+    /// Sends a stored head by itself.
+    package func flushHead() throws(GatewayError) {
+        guard phase == .started, outputError == nil, !isFinished else { return }
+        do throws(GatewayError) {
+            try commit(length: nil)
+            try transmit(Span<UInt8>(), flush: true, last: false)
+        } catch {
+            outputError = error
+            throw error
+        }
+    }
+
+    /// An informational response has its place before the head.
+    package func requireHeadUnsent() throws(GatewayError) {
+        try requireOpen()
+        if isHeadSent { throw GatewayError(.finished, "the head was sent") }
+    }
+
+    /// Every further write throws this.
+    package func failOutput(_ error: GatewayError) {
+        if phase != .complete { outputError = outputError ?? error }
     }
 
     /// Whether the body's content goes anywhere: not with HEAD, 204 and 304.
@@ -239,13 +317,30 @@ package final class Exchange {
     }
 
     private func receive(upTo count: Int) throws(GatewayError) -> [UInt8] {
+        try unsafe fill(count) { (buffer) throws(GatewayError) in try unsafe transport.receive(into: buffer) } ?? []
+    }
+
+    /// The next bytes, none at the end of the body, or `nil` if nothing is there yet.
+    package func tryRead(upTo count: Int) throws(GatewayError) -> [UInt8]? {
+        guard let asyncTransport, linePosition == lineBuffer.count else { return try read(upTo: count) }
+        return try unsafe fill(min(count, Self.largestRead)) { (buffer) throws(GatewayError) in
+            try unsafe asyncTransport.tryReceive(into: buffer)
+        }
+    }
+
+    private func fill(
+        _ count: Int, _ receive: (UnsafeMutableRawBufferPointer) throws(GatewayError) -> Int?
+    ) throws(GatewayError) -> [UInt8]? {
         try requireInput()
         if count <= 0 { return [] }
         var failure: GatewayError?
-        // receive(into:) tells how many bytes of the buffer it has written.
+        var isThere = true
+        // `receive` tells how many bytes of the buffer it has written.
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
             do throws(GatewayError) {
-                unsafe initialized = try transport.receive(into: UnsafeMutableRawBufferPointer(buffer))
+                let received = unsafe try receive(UnsafeMutableRawBufferPointer(buffer))
+                isThere = received != nil
+                initialized = received ?? 0
             } catch {
                 initialized = 0
                 failure = error
@@ -255,8 +350,11 @@ package final class Exchange {
             inputError = failure
             throw failure
         }
-        return bytes
+        return isThere ? bytes : nil
     }
+
+    /// Every further read throws this.
+    package func failInput(_ error: GatewayError) { inputError = inputError ?? error }
 
     private func requireInput() throws(GatewayError) {
         if isFinished { throw GatewayError(.finished) }

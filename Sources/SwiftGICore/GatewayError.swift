@@ -9,6 +9,7 @@ public struct GatewayError: Error, Sendable, CustomStringConvertible {
             case clientGone, bodyTooLarge, malformedBody, timedOut, startResponseCalledTwice
             case startResponseNotCalled, invalidStatus, invalidField, contentLengthExceeded
             case contentLengthNotReached, finished, lineTooLong, input, output
+            case responseNotFinished, deadlineExceeded, serverStopped
         }
 
         package let kind: Kind
@@ -51,6 +52,16 @@ public struct GatewayError: Error, Sendable, CustomStringConvertible {
         /// The server could not write the response, or a file could not be opened or read. The
         /// client gets 500 or, if the head was sent, an aborted response.
         public static let output = Self(.output)
+
+        /// A ``RequestHandler`` returned without having finished its response. The client gets 500
+        /// or, if the head was sent, an aborted response.
+        public static let responseNotFinished = Self(.responseNotFinished)
+        /// The time that the server's configuration gives a request is over. The client gets 504
+        /// or, if the head was sent, an aborted response.
+        public static let deadlineExceeded = Self(.deadlineExceeded)
+        /// The server ends and has waited for the request as long as it may. The client gets 503
+        /// or, if the head was sent, an aborted response.
+        public static let serverStopped = Self(.serverStopped)
 
         /// The code's name.
         public var description: String { kind.rawValue }

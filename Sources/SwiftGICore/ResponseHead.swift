@@ -34,6 +34,30 @@ package struct ResponseHead {
         if !permitsBody { self.fields[.contentType] = nil }
     }
 
+    /// An informational head: 100 to 199, but for 101, which is no answer to a request.
+    package init(informational status: HTTPResponse.Status, _ fields: HTTPFields) throws(GatewayError) {
+        guard (100...199).contains(status.code), status.code != 101 else {
+            throw GatewayError(.invalidStatus, "\(status.code) is not informational")
+        }
+        for field in fields { try Self.check(field) }
+        self.status = status
+        self.fields = fields
+        contentLength = nil
+    }
+
+    /// Fields behind the body: those that say how to read it come too late there (RFC 9110, section
+    /// 6.5.1).
+    package static func checkTrailers(_ fields: HTTPFields) throws(GatewayError) -> HTTPFields {
+        for field in fields {
+            try check(field)
+            let name = field.name.canonicalName
+            if ["content-length", "content-type", "content-encoding", "host", "set-cookie"].contains(name) {
+                throw GatewayError(.invalidField, "\(name) is no trailer")
+            }
+        }
+        return fields
+    }
+
     /// Whether a response of this status has a body at all (RFC 9110, section 6.4.1).
     package var permitsBody: Bool { status.code != 204 && status.code != 304 }
 

@@ -39,7 +39,8 @@ package protocol Transport {
     /// Whether the client is known to be gone.
     var isClientGone: Bool { get }
 
-    /// A message to the error log, naming the request, or without it once it is over.
+    /// A message to the error log, naming the request; or, if `isFinished`, without it, and then from
+    /// any thread and at any time.
     func log(_ level: LogLevel, _ message: String, isFinished: Bool)
 }
 

@@ -11,6 +11,8 @@ import Synchronization
 
     package let traits: ServerTraits
     package let software: String
+    /// Whether the server has what asynchronous handlers need.
+    let canWait: Bool
     private let level: Logger.Level
     private static let isLoggingUp = Atomic(false)
 
@@ -24,6 +26,7 @@ import Synchronization
             multithread: table.pointee.flags & UInt32(SWIFTGI_MULTITHREAD) != 0,
             multiprocess: table.pointee.flags & UInt32(SWIFTGI_MULTIPROCESS) != 0,
             runOnce: table.pointee.flags & UInt32(SWIFTGI_RUN_ONCE) != 0)
+        canWait = unsafe swiftgi_server_can_wait(table)
         software = unsafe table.pointee.software.text
         level = unsafe LogLevel(rawValue: table.pointee.level.rawValue)?.loggerLevel ?? .trace
     }

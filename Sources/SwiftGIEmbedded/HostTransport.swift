@@ -3,7 +3,7 @@ package import HTTPTypes
 package import SwiftGICore
 
 /// A request over the server's table: the application inside the server.
-@safe package struct HostTransport: Transport {
+@safe package struct HostTransport: AsyncTransport {
     private let host: Host
     /// Valid until handle() returns, and an exchange does not call its transport after that.
     private let request: OpaquePointer
@@ -63,6 +63,12 @@ package import SwiftGICore
     package func sendHead(
         _ status: HTTPResponse.Status, _ fields: HTTPFields, length: Int64?
     ) throws(GatewayError) {
+        try describe(status, fields, length: length)
+    }
+
+    private func describe(
+        _ status: HTTPResponse.Status, _ fields: HTTPFields, length: Int64?
+    ) throws(GatewayError) {
         let started = unsafe status.reasonPhrase.utf8.span.withBytes { reason in
             unsafe host.table.pointee.start(request, UInt16(clamping: status.code), reason, length ?? -1)
         }
@@ -84,6 +90,59 @@ package import SwiftGICore
             unsafe host.table.pointee.write(request, bytes, UInt32(flags))
         }
         try check(sent, .output)
+    }
+
+    // MARK: Without waiting
+
+    package func tryReceive(into buffer: UnsafeMutableRawBufferPointer) throws(GatewayError) -> Int? {
+        var count = 0
+        let status = unsafe host.table.pointee.try_read(request, buffer.baseAddress, buffer.count, &count)
+        if status == SWIFTGI_AGAIN { return nil }
+        try check(status, .input)
+        return max(0, min(count, buffer.count))
+    }
+
+    package func trySendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) -> Bool {
+        let flags = (flush ? SWIFTGI_FLUSH : 0) | (last ? SWIFTGI_LAST : 0) | SWIFTGI_NONBLOCKING
+        let status = unsafe bytes.withBytes { bytes in
+            unsafe host.table.pointee.write(request, bytes, UInt32(flags))
+        }
+        if status == SWIFTGI_AGAIN { return true }
+        try check(status, .output)
+        return false
+    }
+
+    package func sendInformational(_ status: HTTPResponse.Status, _ fields: HTTPFields) throws(GatewayError) {
+        try describe(status, fields, length: nil)
+        try unsafe check(host.table.pointee.inform(request), .output)
+    }
+
+    package func sendTrailers(_ fields: HTTPFields) throws(GatewayError) {
+        for field in fields {
+            let added = unsafe field.name.rawName.utf8.span.withBytes { name in
+                unsafe field.value.utf8.span.withBytes { unsafe host.table.pointee.trailer(request, name, $0) }
+            }
+            try check(added, .output)
+        }
+    }
+
+    package func forEachTrailer(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
+        unsafe visit(host.table.pointee.trailers, body)
+    }
+
+    package func makeWaker() -> any Waker {
+        unsafe HostWaker(host, host.table.pointee.waker(request))
+    }
+
+    package func wait(for events: WaitEvents, _ exchange: AsyncExchange) -> Waited {
+        // The server has a reference of its own as long as the request is suspended.
+        let task = unsafe Unmanaged.passRetained(exchange)
+        var came: UInt32 = 0
+        let status = unsafe host.table.pointee.wait(request, task.toOpaque(), events.rawValue, &came)
+        if status == SWIFTGI_SUSPENDED { return .suspended }
+        unsafe task.release()
+        // A server that can't wait has no use for the request any more.
+        return .attached(status == SWIFTGI_OK ? WaitEvents(rawValue: came) : .stopped)
     }
 
     package func sendFile(
@@ -129,6 +188,29 @@ extension swiftgi_status {
             case .tooLarge: SWIFTGI_TOO_LARGE
             case .badRequest: SWIFTGI_BAD_REQUEST
             case .timedOut: SWIFTGI_TIMED_OUT
+            case .expired: SWIFTGI_EXPIRED
+            case .stopped: SWIFTGI_STOPPED
             }
+    }
+}
+
+/// The server's waker of one request.
+@safe private final class HostWaker: Waker, @unchecked Sendable {
+    // Sendable and safe: the reference is ours until `deinit`, and the server's functions may be called
+    // on any thread.
+    private let host: Host
+    private let waker: OpaquePointer?
+
+    init(_ host: Host, _ waker: OpaquePointer?) {
+        self.host = host
+        unsafe self.waker = waker
+    }
+
+    deinit {
+        if let waker = unsafe waker { unsafe host.table.pointee.release(waker) }
+    }
+
+    func wake() {
+        if let waker = unsafe waker { unsafe host.table.pointee.wake(waker) }
     }
 }

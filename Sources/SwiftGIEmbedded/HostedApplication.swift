@@ -9,13 +9,19 @@ package final class HostedApplication: @unchecked Sendable {
     /// Makes the application once the server is known; throws what its `init` throws.
     package typealias Start = @Sendable (Host) throws -> Running
 
+    /// What serves the requests.
+    package enum Entry: Sendable {
+        case application(Application)
+        case handler(any RequestHandler)
+    }
+
     /// An application that serves, and how it ends.
     package struct Running: Sendable {
-        package let application: Application
+        package let entry: Entry
         package let stop: (@Sendable (_ grace: UInt32) -> Void)?
 
-        package init(application: @escaping Application, stop: (@Sendable (UInt32) -> Void)? = nil) {
-            self.application = application
+        package init(_ entry: Entry, stop: (@Sendable (UInt32) -> Void)? = nil) {
+            self.entry = entry
             self.stop = stop
         }
     }
@@ -44,7 +50,30 @@ package final class HostedApplication: @unchecked Sendable {
 
     func handle(_ request: OpaquePointer?) -> swiftgi_status {
         guard let request = unsafe request, let host, let running else { return SWIFTGI_MISUSE }
-        return unsafe swiftgi_status(Exchange(HostTransport(host, request)).serve(running.application))
+        let transport = unsafe HostTransport(host, request)
+        switch running.entry {
+        case .application(let application):
+            return swiftgi_status(Exchange(transport).serve(application))
+        case .handler(let handler) where host.canWait:
+            let exchange = AsyncExchange(transport)
+            return proceed(exchange, exchange.start(handler))
+        case .handler(let handler):
+            return swiftgi_status(Exchange(transport).serve(handler.application))
+        }
+    }
+
+    func resume(_ task: UnsafeMutableRawPointer?, _ events: UInt32) -> swiftgi_status {
+        guard let task = unsafe task else { return SWIFTGI_MISUSE }
+        // HostTransport.wait() gave the server a reference of its own.
+        let exchange = unsafe Unmanaged<AsyncExchange>.fromOpaque(task).takeRetainedValue()
+        return proceed(exchange, exchange.resume(WaitEvents(rawValue: events)))
+    }
+
+    private func proceed(_ exchange: AsyncExchange, _ progress: AsyncExchange.Progress) -> swiftgi_status {
+        switch progress {
+        case .suspended: SWIFTGI_SUSPENDED
+        case .finished(let error): swiftgi_status(exchange.conclude(error))
+        }
     }
 
     func stop(_ grace: UInt32) {
@@ -70,6 +99,9 @@ package final class HostedApplication: @unchecked Sendable {
                 },
                 stop: { application, grace in
                     unsafe HostedApplication.at(application)?.stop(grace)
+                },
+                resume: { application, _, task, events in
+                    unsafe HostedApplication.at(application)?.resume(task, events) ?? SWIFTGI_MISUSE
                 }))
         return unsafe UnsafePointer(table)
     }

@@ -1,7 +1,7 @@
 public import Logging
 public import SwiftGICore
 
-/// A gateway without a server: calls an application with requests in memory.
+/// A gateway without a server: calls an application, of either contract, with requests in memory.
 ///
 /// It is for an application's tests. The application sees what a server would show it, and what it
 /// answers is checked, counted and cut as a server would.
@@ -17,7 +17,12 @@ public struct MemoryGateway: Sendable {
     /// What the application is told of the software and, as `SERVER_SOFTWARE`, of the server.
     static let software = "SwiftGI MemoryGateway"
 
-    private let application: Application
+    private enum Entry: Sendable {
+        case application(Application)
+        case handler(any RequestHandler)
+    }
+
+    private let entry: Entry
     private let server: ServerTraits
 
     /// A gateway to an application.
@@ -33,7 +38,19 @@ public struct MemoryGateway: Sendable {
         _ application: @escaping Application, server: String = "embedded", multithread: Bool = true,
         multiprocess: Bool = false, runOnce: Bool = false
     ) {
-        self.application = application
+        self.init(.application(application), server, multithread, multiprocess, runOnce)
+    }
+
+    /// A gateway to a handler; otherwise as ``init(_:server:multithread:multiprocess:runOnce:)``.
+    public init(
+        handler: any RequestHandler, server: String = "embedded", multithread: Bool = true,
+        multiprocess: Bool = false, runOnce: Bool = false
+    ) {
+        self.init(.handler(handler), server, multithread, multiprocess, runOnce)
+    }
+
+    private init(_ entry: Entry, _ server: String, _ multithread: Bool, _ multiprocess: Bool, _ runOnce: Bool) {
+        self.entry = entry
         self.server = ServerTraits(
             mode: server, multithread: multithread, multiprocess: multiprocess, runOnce: runOnce)
     }
@@ -45,10 +62,15 @@ public struct MemoryGateway: Sendable {
         let id = String(UInt64.random(in: .min ... .max), radix: 16)
         let transport = MemoryTransport(request, server: server, id: id, software: Self.software)
         if request.framing == .invalid { return transport.finish(.badRequest) }
-        return transport.finish(Exchange(transport).serve(application))
+        switch entry {
+        case .application(let application):
+            return transport.finish(Exchange(transport).serve(application))
+        case .handler(let handler):
+            return transport.finish(AsyncExchange(transport).serve(handler))
+        }
     }
 
-    /// Makes a ``GatewayApplication``, calls a closure with a gateway to it, and ends it.
+    /// Makes a ``GatewayApplication`` or an ``AsyncGatewayApplication``, calls a closure with a gateway to it, and ends it.
     ///
     /// ```swift
     /// try await MemoryGateway.withApplication(Notes.self) { gateway in
@@ -66,11 +88,26 @@ public struct MemoryGateway: Sendable {
         _ type: Hosted.Type, logger: Logger = Logger(label: "SwiftGITesting"),
         _ body: (MemoryGateway) async throws -> Result
     ) async throws -> Result {
+        try await withLifecycle(type, logger, { MemoryGateway($0.application) }, body)
+    }
+
+    /// As for a ``GatewayApplication``.
+    public static func withApplication<Hosted: AsyncGatewayApplication, Result>(
+        _ type: Hosted.Type, logger: Logger = Logger(label: "SwiftGITesting"),
+        _ body: (MemoryGateway) async throws -> Result
+    ) async throws -> Result {
+        try await withLifecycle(type, logger, { MemoryGateway(handler: $0.handler) }, body)
+    }
+
+    private static func withLifecycle<Hosted: ApplicationLifecycle, Result>(
+        _ type: Hosted.Type, _ logger: Logger, _ makeGateway: (Hosted) -> MemoryGateway,
+        _ body: (MemoryGateway) async throws -> Result
+    ) async throws -> Result {
         let hosted = try await Hosted(Startup(server: "embedded", software: software, logger: logger))
         let run = Task { try await hosted.run() }
         let outcome: Swift.Result<Result, any Error>
         do {
-            outcome = .success(try await body(MemoryGateway(hosted.application)))
+            outcome = .success(try await body(makeGateway(hosted)))
         } catch {
             outcome = .failure(error)
         }

@@ -31,6 +31,9 @@ public struct MemoryRequest: Sendable {
     /// stays.
     public var leavesAfter: Int?
 
+    /// The fields behind the body.
+    public var trailers: HTTPFields = [:]
+
     /// `SCRIPT_NAME`: the path that the application is mounted at; empty for the root.
     public var scriptName = ""
 

@@ -19,8 +19,14 @@ public struct MemoryResponse: Sendable {
     /// What only servers add (`Date`, `Server`) is not there.
     public let headers: HTTPFields
 
+    /// The informational responses before it.
+    public let informational: [HTTPResponse]
+
     /// The body in the pieces in which it was sent.
     public let pieces: [[UInt8]]
+
+    /// The fields behind the body.
+    public let trailers: HTTPFields
 
     /// Whether the connection was closed before the end of the response.
     public let isAborted: Bool

@@ -1,8 +1,9 @@
 package import HTTPTypes
 package import SwiftGICore
+import Synchronization
 
 /// A request in memory and the response to it.
-package final class MemoryTransport: Transport {
+package final class MemoryTransport: AsyncTransport {
     package let server: ServerTraits
     private let request: MemoryRequest
     private let variables: [String: [UInt8]]
@@ -18,7 +19,10 @@ package final class MemoryTransport: Transport {
     private var times: [ContinuousClock.Instant] = []
     private var sentCount = 0
     private var isHeadSent = false
-    private var log: [MemoryResponse.LogLine] = []
+    private let log = Mutex<[MemoryResponse.LogLine]>([])
+    private var informational: [HTTPResponse] = []
+    private var trailers = HTTPFields()
+    private let waker = SignalWaker()
 
     package init(_ request: MemoryRequest, server: ServerTraits, id: String, software: String) {
         self.request = request
@@ -87,7 +91,38 @@ package final class MemoryTransport: Transport {
     package var isClientGone: Bool { request.leavesAfter.map { sentCount >= $0 } ?? false }
 
     package func log(_ level: LogLevel, _ message: String, isFinished: Bool) {
-        log.append(MemoryResponse.LogLine(level: level.loggerLevel, message: message))
+        log.withLock { $0.append(MemoryResponse.LogLine(level: level.loggerLevel, message: message)) }
+    }
+
+    // MARK: Without waiting
+
+    package func tryReceive(into buffer: UnsafeMutableRawBufferPointer) throws(GatewayError) -> Int? {
+        try unsafe receive(into: buffer)
+    }
+
+    package func trySendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) -> Bool {
+        try sendPiece(bytes, flush: flush, last: last)
+        return false
+    }
+
+    package func sendInformational(_ status: HTTPResponse.Status, _ fields: HTTPFields) throws(GatewayError) {
+        if isClientGone { throw GatewayError(.clientGone) }
+        informational.append(HTTPResponse(status: status, headerFields: fields))
+    }
+
+    package func sendTrailers(_ fields: HTTPFields) throws(GatewayError) { trailers = fields }
+
+    package func forEachTrailer(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
+        for field in request.trailers { body(field.name.rawName.utf8.span, MemoryRequest.bytes(of: field).span) }
+    }
+
+    package func makeWaker() -> any Waker { waker }
+
+    package func wait(for events: WaitEvents, _ exchange: AsyncExchange) -> Waited {
+        while !waker.wait(milliseconds: 20) {
+            if isClientGone { return .attached(.gone) }
+        }
+        return .attached(.woken)
     }
 
     // MARK: The end
@@ -102,6 +137,8 @@ package final class MemoryTransport: Transport {
             case .tooLarge: .contentTooLarge
             case .badRequest: .badRequest
             case .timedOut: .requestTimeout
+            case .expired: .gatewayTimeout
+            case .stopped: .serviceUnavailable
             }
         guard isHeadSent || failure == nil else {
             return makeResponse(failure ?? 0, [.contentLength: "0"], isAborted: outcome == .clientGone)
@@ -113,8 +150,8 @@ package final class MemoryTransport: Transport {
         _ status: HTTPResponse.Status, _ fields: HTTPFields, isAborted: Bool
     ) -> MemoryResponse {
         MemoryResponse(
-            status: status, headers: status.code == 0 ? [:] : fields, pieces: pieces, isAborted: isAborted, log: log,
-            times: times, isBodyRead: isBodyRead)
+            status: status, headers: status.code == 0 ? [:] : fields, informational: informational, pieces: pieces,
+            trailers: trailers, isAborted: isAborted, log: log.withLock { $0 }, times: times, isBodyRead: isBodyRead)
     }
 }
 

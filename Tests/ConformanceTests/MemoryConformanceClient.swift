@@ -33,7 +33,7 @@ final class HostConformanceClient: ConformanceClient {
     private let violations = Mutex<[String]>([])
 
     init(journal: String) throws {
-        let hosted = HostedApplication { _ in HostedApplication.Running(application: conformanceApplication) }
+        let hosted = HostedApplication { _ in HostedApplication.Running(.application(conformanceApplication)) }
         let table = hosted.makeTable(name: "Conformance")
         guard table.pointee.start(table.pointee.application, host.table) == SWIFTGI_OK else { throw NotStarted() }
         address = UInt(bitPattern: table)

@@ -30,7 +30,8 @@ package final class FakeHost: Sendable {
         address = UInt(bitPattern: table)
         table.initialize(
             to: swiftgi_server(
-                abi: UInt32(SWIFTGI_ABI_VERSION), flags: UInt32(flags), size: MemoryLayout<swiftgi_server>.size,
+                abi: UInt32(SWIFTGI_ABI_VERSION), flags: UInt32(flags),
+                size: MemoryLayout<swiftgi_server>.offset(of: \.try_read)!,
                 host: nil, mode: immortal(mode), software: immortal(software), level: level,
                 variable: { request, name, value in FakeRequest.at(request).variable(name, value) },
                 variables: { request, visit, context in FakeRequest.at(request).variables(visit, context) },
@@ -46,7 +47,9 @@ package final class FakeHost: Sendable {
                 log: { server, request, level, message in
                     let host = Unmanaged<FakeHost>.fromOpaque(server!.pointee.host).takeUnretainedValue()
                     host.log(request, level, message)
-                }))
+                },
+                try_read: nil, inform: nil, trailer: nil, trailers: nil, waker: nil, wake: nil, release: nil,
+                wait: nil))
         table.pointee.host = Unmanaged.passRetained(self).toOpaque()
     }
 

@@ -227,7 +227,7 @@ struct Failure: Error {}
 
 /// The table of an application that was started.
 func start(_ application: @escaping Application, _ host: FakeHost) throws -> UnsafePointer<swiftgi_application_table> {
-    let hosted = HostedApplication { _ in HostedApplication.Running(application: application) }
+    let hosted = HostedApplication { _ in HostedApplication.Running(.application(application)) }
     let table = hosted.makeTable(name: "Test")
     try #require(table.pointee.start(table.pointee.application, host.table) == SWIFTGI_OK)
     return table

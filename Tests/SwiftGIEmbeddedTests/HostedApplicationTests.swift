@@ -27,7 +27,7 @@ struct HostedApplicationTests {
         let made = Mutex(0)
         let hosted = HostedApplication { _ in
             made.withLock { $0 += 1 }
-            return HostedApplication.Running(application: Self.answer)
+            return HostedApplication.Running(.application(Self.answer))
         }
         let table = hosted.makeTable(name: "Test").pointee
         let host = FakeHost()
@@ -53,7 +53,7 @@ struct HostedApplicationTests {
     func version() {
         let host = FakeHost()
         host.table.pointee.abi = 2
-        let table = HostedApplication { _ in HostedApplication.Running(application: Self.answer) }
+        let table = HostedApplication { _ in HostedApplication.Running(.application(Self.answer)) }
             .makeTable(name: "Test").pointee
         #expect(table.start(table.application, host.table) == SWIFTGI_MISUSE)
         #expect(table.start(table.application, nil) == SWIFTGI_MISUSE)
@@ -62,7 +62,7 @@ struct HostedApplicationTests {
     @Test("Calls without what they need are misuse and no crash")
     func null() {
         let host = FakeHost()
-        let pointer = HostedApplication { _ in HostedApplication.Running(application: Self.answer) }
+        let pointer = HostedApplication { _ in HostedApplication.Running(.application(Self.answer)) }
             .makeTable(name: "Test")
         let table = pointer.pointee
         #expect(host.serve(pointer, FakeRequest()) == SWIFTGI_MISUSE)
@@ -79,7 +79,7 @@ struct HostedApplicationTests {
     func stop() {
         let graces = Mutex<[UInt32]>([])
         let hosted = HostedApplication { _ in
-            HostedApplication.Running(application: Self.answer) { grace in graces.withLock { $0.append(grace) } }
+            HostedApplication.Running(.application(Self.answer)) { grace in graces.withLock { $0.append(grace) } }
         }
         let table = hosted.makeTable(name: "Test").pointee
         _ = table.start(table.application, FakeHost().table)

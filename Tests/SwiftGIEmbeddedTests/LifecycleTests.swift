@@ -100,7 +100,8 @@ private struct Subject: @unchecked Sendable {
     let host: FakeHost
 
     init<Hosted: GatewayApplication>(_ type: Hosted.Type, _ host: FakeHost = FakeHost()) {
-        table = HostedApplication { host in try Lifecycle<Hosted>.start(host) }.makeTable(name: "\(type)")
+        table = HostedApplication { host in try Lifecycle<Hosted>.start(host) { .application($0.application) } }
+            .makeTable(name: "\(type)")
         self.host = host
     }
 

@@ -16,8 +16,9 @@
  * Threads. start() and stop() are called once each, on any thread.
  * handle() may be called on many threads at a time if SWIFTGI_MULTITHREAD is
  * set. A function that takes a swiftgi_request may be called only while that
- * request's handle() runs and only on the thread that runs it; log() with a
- * NULL request may be called on any thread at any time.
+ * request's handle() or resume() runs and only on the thread that runs it;
+ * log() with a NULL request, wake() and release() may be called on any thread
+ * at any time.
  *
  * No function of either table unwinds: errors are return values.
  */
@@ -65,7 +66,17 @@ typedef enum swiftgi_status {
     /* The client sent nothing for too long: 408. */
     SWIFTGI_TIMED_OUT = 6,
     /* The server could not do it (out of memory, a disk error): 500. */
-    SWIFTGI_SERVER_ERROR = 7
+    SWIFTGI_SERVER_ERROR = 7,
+    /* From wait(): handle() or resume() has to return the same, and the server
+     * will call resume(). */
+    SWIFTGI_SUSPENDED = 8,
+    /* From try_read(): nothing has come yet. From write() with
+     * SWIFTGI_NONBLOCKING: taken, but some of it has still to leave. */
+    SWIFTGI_AGAIN = 9,
+    /* From handle() or resume(): the time for the request was over: 504. */
+    SWIFTGI_EXPIRED = 10,
+    /* From handle() or resume(): the server ends: 503. */
+    SWIFTGI_STOPPED = 11
 } swiftgi_status;
 
 /* Severity of a log line, from the most severe; httpd's scale. */
@@ -99,11 +110,42 @@ enum {
     SWIFTGI_IMMORTAL = 4,
     /* send_file(): the descriptor passes to the server, which closes it, also
      * when the call fails. Without it the server duplicates it. */
-    SWIFTGI_OWNED = 8
+    SWIFTGI_OWNED = 8,
+    /* write(): does not wait for the client. SWIFTGI_AGAIN then asks the
+     * application to wait for SWIFTGI_WRITABLE before it writes more. */
+    SWIFTGI_NONBLOCKING = 16
+};
+
+/* What wait() waits for, and what came. */
+enum {
+    /* The waker was used. */
+    SWIFTGI_WOKEN = 1,
+    /* try_read() may have something. */
+    SWIFTGI_READABLE = 2,
+    /* All that was written is on its way. */
+    SWIFTGI_WRITABLE = 4,
+    /* What was waited for did not come within the server's time limit for a
+     * connection. */
+    SWIFTGI_STALLED = 8,
+    /* The server wants to end; told once. The request may finish, within the
+     * server's grace period. */
+    SWIFTGI_STOPPING = 16,
+    /* The client went away. */
+    SWIFTGI_GONE = 32,
+    /* The time for the request is over. */
+    SWIFTGI_DEADLINE = 64,
+    /* The server's grace period is over. */
+    SWIFTGI_SHUTDOWN = 128,
+    /* The request ends now: resume() must not return SWIFTGI_SUSPENDED. Comes
+     * with one of the three above it. */
+    SWIFTGI_ABANDONED = 256
 };
 
 /* One request. What it is, the server knows. */
 typedef struct swiftgi_request swiftgi_request;
+
+/* Brings a request that waits back, from any thread. */
+typedef struct swiftgi_waker swiftgi_waker;
 
 /* Called for each name and value, both valid during the call only. */
 typedef void (*swiftgi_visitor)(void *context, swiftgi_bytes name, swiftgi_bytes value);
@@ -169,6 +211,46 @@ typedef struct swiftgi_server {
      * the main log. */
     void (*log)(const struct swiftgi_server *server, swiftgi_request *request,
                 swiftgi_level level, swiftgi_bytes message);
+
+    /* ---- for applications that wait: see swiftgi_server_can_wait() ---- */
+
+    /* As read(), without waiting: SWIFTGI_AGAIN if nothing has come yet. */
+    swiftgi_status (*try_read)(swiftgi_request *request, void *buffer, size_t capacity,
+                               size_t *count);
+
+    /* Sends the informational response that start(), with a status of 100 to
+     * 199, and field() have described; nothing to a client that does not know
+     * them. Then the head can be started. */
+    swiftgi_status (*inform)(swiftgi_request *request);
+
+    /* Adds a field behind the body, before the piece with SWIFTGI_LAST. Both
+     * are copied. Left out where the protocol has no place for it. */
+    swiftgi_status (*trailer)(swiftgi_request *request, swiftgi_bytes name,
+                              swiftgi_bytes value);
+
+    /* The fields behind the body of the request; none before its end was read. */
+    void (*trailers)(swiftgi_request *request, swiftgi_visitor visit, void *context);
+
+    /* The request's waker, with one reference more for the caller; NULL if there
+     * is none to be had. */
+    swiftgi_waker *(*waker)(swiftgi_request *request);
+
+    /* Ends a wait of the request that the waker is from, or the next one if it
+     * does not wait; nothing if the request is over. */
+    void (*wake)(swiftgi_waker *waker);
+
+    /* Gives back a reference. */
+    void (*release)(swiftgi_waker *waker);
+
+    /* Waits until the waker was used, one of the events of `interest` or
+     * one that ends the request has come.
+     * SWIFTGI_OK: waited, and `events` says what came.
+     * SWIFTGI_SUSPENDED: the request is put aside. The caller returns
+     * SWIFTGI_SUSPENDED without touching the request again, and resume() is
+     * called with `task` when there is something.
+     * Called after waker(). */
+    swiftgi_status (*wait)(swiftgi_request *request, void *task, uint32_t interest,
+                           uint32_t *events);
 } swiftgi_server;
 
 /* What an application gives a server. Constant and valid until the process
@@ -195,6 +277,11 @@ typedef struct swiftgi_application_table {
     /* Ends the application after its last request, within `grace` milliseconds.
      * Callable from a signal handler. */
     void (*stop)(void *application, uint32_t grace);
+
+    /* Goes on with a request that was suspended, on the calling thread; result as
+     * handle()'s. An application that never calls wait() need not have it. */
+    swiftgi_status (*resume)(void *application, swiftgi_request *request, void *task,
+                             uint32_t events);
 } swiftgi_application_table;
 
 /* The one export of an application library, called once in a process. Starts
@@ -213,6 +300,19 @@ static inline bool swiftgi_application_is_usable(const swiftgi_application_table
 {
     return table && table->abi == SWIFTGI_ABI_VERSION
            && table->size >= offsetof(swiftgi_application_table, stop) + sizeof(table->stop);
+}
+
+/* Whether the server has all that an application needs to wait. */
+static inline bool swiftgi_server_can_wait(const swiftgi_server *server)
+{
+    return server->size >= offsetof(swiftgi_server, wait) + sizeof(server->wait);
+}
+
+/* Whether the application's requests may be suspended. */
+static inline bool swiftgi_application_can_resume(const swiftgi_application_table *table)
+{
+    return table->size >= offsetof(swiftgi_application_table, resume) + sizeof(table->resume)
+           && table->resume;
 }
 
 /* The build of the compiler that reads this header. */

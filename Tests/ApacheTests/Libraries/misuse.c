@@ -49,7 +49,7 @@ static swiftgi_status handle(void *application, swiftgi_request *request)
     path[value.count] = '\0';
     if (!strcmp(path, "/status")) {
         note(results, server->start(request, 0, bytes(""), -1));
-        note(results, server->start(request, 100, bytes(""), -1));
+        note(results, server->start(request, 101, bytes(""), -1));
         note(results, server->start(request, 600, bytes(""), -1));
         note(results, server->start(request, 200, bytes("O\r\nK"), -1));
     }

@@ -1,0 +1,348 @@
+import HTTPTypes
+import Synchronization
+
+/// One request whose handler is asynchronous: drives its executor, and lets whoever holds the
+/// request's reader or writer at the ``Exchange`` that is the request.
+///
+/// The server calls ``start(_:)`` and, each time the request was suspended, ``resume(_:)``; in
+/// between nothing of the request's is touched. Everything but the executor is used by the thread
+/// that drives it and by no other: what comes from elsewhere is moved there first.
+package final class AsyncExchange: @unchecked Sendable {
+    // Sendable: see above; `perform` is the one way in.
+
+    /// How far a request has come.
+    package enum Progress {
+        /// It waits. ``resume(_:)`` goes on with it.
+        case suspended
+        /// It is over, with this error or none.
+        case finished((any Error)?)
+    }
+
+    private final class Waiter: Sendable {
+        let isCancelled = Atomic(false)
+        let continuation = Mutex<CheckedContinuation<Void, any Error>?>(nil)
+
+        func resume(_ error: (any Error)? = nil) {
+            guard let continuation = continuation.withLock({ $0.take() }) else { return }
+            if let error { continuation.resume(throwing: error) } else { continuation.resume() }
+        }
+    }
+
+    /// What is written at a time: less than what makes httpd wait for a slow client.
+    package static let pieceSize = 32768
+
+    package let executor = RequestExecutor()
+    private let transport: any AsyncTransport
+    private let exchange: Exchange
+    private var task: Task<Void, Never>?
+    private var result: Result<Void, any Error>?
+    private var reader: Waiter?
+    private var writer: Waiter?
+    private var stopWaiters: [Waiter] = []
+    private var isServerStopping = false
+    /// Why the request ended before its handler did.
+    private var cause: GatewayError?
+
+    package init(_ transport: any AsyncTransport) {
+        self.transport = transport
+        exchange = Exchange(withoutWaiting: transport)
+    }
+
+    // MARK: Driving
+
+    /// Begins to serve the request, on the calling thread.
+    package func start(_ handler: any RequestHandler) -> Progress {
+        task = Task(executorPreference: executor) { [self] in
+            do {
+                try await run(handler)
+                result = .success(())
+            } catch {
+                result = .failure(error)
+            }
+        }
+        return drive()
+    }
+
+    private func run(_ handler: some RequestHandler) async throws {
+        try await handler.handle(
+            request: exchange.makeRequest(), requestContext: RequestContext(self),
+            reader: RequestReader(self), responseSender: ResponseSender(self))
+    }
+
+    /// Serves the request to its end, over a transport that never suspends.
+    package func serve(_ handler: any RequestHandler) -> Outcome {
+        var progress = start(handler)
+        while true {
+            switch progress {
+            case .suspended: progress = resume(.stopped)
+            case .finished(let error): return conclude(error)
+            }
+        }
+    }
+
+    /// Goes on with a suspended request, on the calling thread.
+    package func resume(_ events: WaitEvents) -> Progress {
+        executor.attach()
+        handle(events)
+        return drive()
+    }
+
+    private func drive() -> Progress {
+        while true {
+            executor.drain()
+            if executor.takePoke() { resumeCancelledWaiters() }
+            if let result {
+                return end(result.error)
+            }
+            if let cause, !executor.hasJobs {
+                return end(cause)
+            }
+            // Whoever waits has said all that he had to say: the client may see the head.
+            sendHeadBeforeWaiting()
+            guard executor.park({ transport.makeWaker() }) else { continue }
+            switch transport.wait(for: interest, self) {
+            case .suspended: return .suspended
+            case .attached(let events):
+                executor.attach()
+                handle(events)
+            }
+        }
+    }
+
+    private var interest: WaitEvents {
+        var events: WaitEvents = []
+        if reader != nil { events.insert(.readable) }
+        if writer != nil || exchange.isOutstanding { events.insert(.writable) }
+        return events
+    }
+
+    private func handle(_ events: WaitEvents) {
+        if events.contains(.writable) {
+            exchange.isOutstanding = false
+            writer.take()?.resume()
+        }
+        if events.contains(.readable) { reader.take()?.resume() }
+        if events.contains(.stalled) {
+            let error = GatewayError(.timedOut)
+            if exchange.isOutstanding { exchange.failOutput(error) }
+            writer.take()?.resume(error)
+            if let reader = reader.take() {
+                exchange.failInput(error)
+                reader.resume(error)
+            }
+        }
+        if events.contains(.stopping) {
+            isServerStopping = true
+            for waiter in stopWaiters { waiter.resume() }
+            stopWaiters = []
+        }
+        if !events.isDisjoint(with: .terminal) { terminate(events) }
+    }
+
+    /// Ends the request whatever its handler does: its I/O throws from now on.
+    private func terminate(_ events: WaitEvents) {
+        let error =
+            if events.contains(.gone) {
+                GatewayError(.clientGone)
+            } else if events.contains(.expired) {
+                GatewayError(.deadlineExceeded)
+            } else {
+                GatewayError(.serverStopped)
+            }
+        cause = error
+        exchange.failInput(error)
+        exchange.failOutput(error)
+        task?.cancel()
+        reader.take()?.resume(error)
+        writer.take()?.resume(error)
+        for waiter in stopWaiters { waiter.resume(error) }
+        stopWaiters = []
+    }
+
+    private func resumeCancelledWaiters() {
+        func resume(_ waiter: inout Waiter?) {
+            if waiter?.isCancelled.load(ordering: .acquiring) == true { waiter.take()?.resume(CancellationError()) }
+        }
+        resume(&reader)
+        resume(&writer)
+        for waiter in stopWaiters where waiter.isCancelled.load(ordering: .acquiring) {
+            waiter.resume(CancellationError())
+        }
+        stopWaiters.removeAll { $0.isCancelled.load(ordering: .acquiring) }
+    }
+
+    private func sendHeadBeforeWaiting() {
+        do throws(GatewayError) { try exchange.flushHead() } catch {}
+    }
+
+    private func end(_ error: (any Error)?) -> Progress {
+        if result == nil { exchange.log(.warning, "SGI0215: handler goes on after its request was cancelled") }
+        let error = cause ?? error ?? (exchange.isComplete ? nil : GatewayError(.responseNotFinished))
+        return .finished(error)
+    }
+
+    /// Ends it all; nothing of the request works afterwards.
+    package func conclude(_ error: (any Error)?) -> Outcome {
+        let outcome = exchange.conclude(error)
+        executor.orphan()
+        return outcome
+    }
+
+    /// Ends it all for somebody who does not want to know how it ended.
+    func abandon() {
+        exchange.finish()
+        executor.orphan()
+    }
+
+    // MARK: From the handler's side
+
+    /// Runs a closure on the thread that drives the request.
+    ///
+    /// The handler's own task and its child tasks are there already, and call it at once.
+    func perform<Value: Sendable>(_ body: @Sendable (Exchange) throws -> Value) async throws -> Value {
+        if executor.isCurrent { return try body(exchange) }
+        return try await performThere(body)
+    }
+
+    @concurrent
+    private func performThere<Value: Sendable>(_ body: @Sendable (Exchange) throws -> Value) async throws -> Value {
+        try await withTaskExecutorPreference(executor) { try body(exchange) }
+    }
+
+    private enum Side { case reader, writer, stop }
+
+    /// Suspends the calling task until its side can go on, or might.
+    private func wait(_ side: Side) async throws {
+        if executor.isCurrent { return try await waitHere(side) }
+        try await waitThere(side)
+    }
+
+    @concurrent
+    private func waitThere(_ side: Side) async throws {
+        try await withTaskExecutorPreference(executor) { try await waitHere(side) }
+    }
+
+    private func waitHere(_ side: Side) async throws {
+        let waiter = Waiter()
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                register(waiter, side, continuation)
+            }
+        } onCancel: {
+            waiter.isCancelled.store(true, ordering: .releasing)
+            executor.poke()
+        }
+    }
+
+    private func register(_ waiter: Waiter, _ side: Side, _ continuation: CheckedContinuation<Void, any Error>) {
+        // Somebody started a task on the driving thread that does not belong there: it tries again.
+        guard executor.isCurrent else { return continuation.resume() }
+        if let cause { return continuation.resume(throwing: cause) }
+        if exchange.isOver { return continuation.resume(throwing: GatewayError(.finished)) }
+        if waiter.isCancelled.load(ordering: .acquiring) { return continuation.resume(throwing: CancellationError()) }
+        waiter.continuation.withLock { $0 = continuation }
+        switch side {
+        case .reader: reader = waiter
+        case .writer: writer = waiter
+        case .stop: stopWaiters.append(waiter)
+        }
+    }
+
+    // MARK: Input
+
+    /// The next bytes of the body; none at its end.
+    func read(upTo count: Int) async throws -> [UInt8] {
+        while true {
+            if let bytes = try await perform({ try $0.tryRead(upTo: count) }) { return bytes }
+            try await wait(.reader)
+        }
+    }
+
+    func trailers() async throws -> HTTPFields {
+        try await perform { [self] exchange in
+            exchange.isOver ? [:] : HTTPFields(collecting: transport.forEachTrailer)
+        }
+    }
+
+    // MARK: Output
+
+    func sendInformational(_ response: HTTPResponse) async throws {
+        try await perform { [self] exchange in
+            try exchange.requireHeadUnsent()
+            let head = try ResponseHead(informational: response.status, response.headerFields)
+            try transport.sendInformational(head.status, head.fields)
+        }
+    }
+
+    func sendHead(_ response: HTTPResponse) async throws {
+        try await perform { try $0.startResponse(response.status, response.headerFields, nil) }
+    }
+
+    /// - Parameter known: The length of the whole body, if it is known.
+    func write(_ bytes: [UInt8], known: Int64? = nil) async throws {
+        var offset = 0
+        while offset < bytes.count {
+            let end = min(bytes.count, offset + Self.pieceSize)
+            let range = offset..<end
+            let isTaken = try await perform { exchange in
+                if exchange.isOutstanding { return false }
+                try exchange.send(bytes.span.extracting(range), flush: true, known: known)
+                return true
+            }
+            if isTaken { offset = end } else { try await wait(.writer) }
+        }
+    }
+
+    /// Sends the last bytes of the body, and with them its end.
+    func finish(_ bytes: [UInt8], trailers: HTTPFields?, known: Int64? = nil) async throws {
+        let rest = max(0, bytes.count - Self.pieceSize)
+        if rest > 0 { try await write(Array(bytes[..<rest]), known: known) }
+        while true {
+            let isTaken = try await perform { [self] exchange in
+                if exchange.isOutstanding { return false }
+                if let trailers { try transport.sendTrailers(ResponseHead.checkTrailers(trailers)) }
+                try exchange.send(bytes.span.extracting(rest..<bytes.count), last: true, known: known)
+                return true
+            }
+            if isTaken { return }
+            try await wait(.writer)
+        }
+    }
+
+    // MARK: The server
+
+    var isStopping: Bool {
+        get async { (try? await perform { [self] _ in isServerStopping }) ?? true }
+    }
+
+    /// Returns when the server wants to end.
+    func waitUntilStopping() async throws {
+        while try await !perform({ [self] _ in isServerStopping }) { try await wait(.stop) }
+    }
+
+    func snapshot() async throws -> EnvironSnapshot {
+        try await perform { exchange in
+            if exchange.isOver { throw GatewayError(.finished) }
+            return EnvironSnapshot(exchange.snapshot())
+        }
+    }
+
+    func variable(_ name: String) async -> String? {
+        try? await perform { $0.text(name) }
+    }
+
+    /// A message to the error log, from any thread.
+    func log(_ level: LogLevel, _ message: String) {
+        if executor.isCurrent {
+            exchange.log(level, message)
+        } else {
+            transport.log(level, message, isFinished: true)
+        }
+    }
+}
+
+extension Result {
+    fileprivate var error: Failure? {
+        if case .failure(let error) = self { error } else { nil }
+    }
+}

@@ -1,0 +1,77 @@
+package import HTTPTypes
+
+/// What a request waits for, and what has come.
+package struct WaitEvents: OptionSet, Sendable {
+    package let rawValue: UInt32
+
+    package init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    /// A job was queued.
+    package static let woken = WaitEvents(rawValue: 1)
+    /// There may be something to read.
+    package static let readable = WaitEvents(rawValue: 2)
+    /// All that was written is on its way.
+    package static let writable = WaitEvents(rawValue: 4)
+    /// What was waited for did not come within the server's time limit for a connection.
+    package static let stalled = WaitEvents(rawValue: 8)
+    /// The server wants to end: requests may finish, within its grace period.
+    package static let stopping = WaitEvents(rawValue: 16)
+    /// The client went away.
+    package static let gone = WaitEvents(rawValue: 32)
+    /// The time for the request is over.
+    package static let expired = WaitEvents(rawValue: 64)
+    /// The server's grace period is over.
+    package static let stopped = WaitEvents(rawValue: 128)
+
+    /// Behind these the request is over.
+    package static let terminal: WaitEvents = [.gone, .expired, .stopped]
+}
+
+/// How a wait ended.
+package enum Waited {
+    /// On the calling thread, with these events.
+    case attached(WaitEvents)
+    /// The server will call ``AsyncExchange/resume(_:)``, on any thread.
+    case suspended
+}
+
+/// What a gateway provides for requests whose handlers are asynchronous.
+///
+/// As ``Transport``, on the thread that drives the request and only until the request is over.
+package protocol AsyncTransport: Transport {
+    /// As ``Transport/receive(into:)``, without waiting: `nil` if nothing is there yet.
+    func tryReceive(into buffer: UnsafeMutableRawBufferPointer) throws(GatewayError) -> Int?
+
+    /// As ``Transport/sendPiece(_:flush:last:)``, without waiting: the bytes are taken.
+    ///
+    /// - Returns: Whether some of what was written has still to leave: then the next is to be sent
+    ///   only after ``WaitEvents/writable``.
+    func trySendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) -> Bool
+
+    /// Sends an informational response; nothing for a client that does not know them.
+    func sendInformational(_ status: HTTPResponse.Status, _ fields: HTTPFields) throws(GatewayError)
+
+    /// Stores the fields that follow the body, before its last piece; nothing where the protocol
+    /// has no place for them.
+    func sendTrailers(_ fields: HTTPFields) throws(GatewayError)
+
+    /// The fields that followed the body of the request, once its end was read.
+    func forEachTrailer(_ body: (Span<UInt8>, Span<UInt8>) -> Void)
+
+    func makeWaker() -> any Waker
+
+    /// Waits until the waker is used or one of the events comes, the terminal ones always included.
+    func wait(for events: WaitEvents, _ exchange: AsyncExchange) -> Waited
+}
+
+/// Wakes a thread that waits in the process itself.
+package final class SignalWaker: Waker {
+    private let signal = Signal()
+
+    package init() {}
+
+    package func wake() { signal.post() }
+
+    /// - Returns: Whether it was used in time.
+    package func wait(milliseconds: UInt32) -> Bool { signal.wait(milliseconds: milliseconds) }
+}

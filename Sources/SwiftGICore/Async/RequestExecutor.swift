@@ -1,0 +1,137 @@
+import Glibc
+import Synchronization
+
+/// Brings the thread that drives an executor back to it. May be called from any thread, and at a
+/// time when nobody waits any more.
+package protocol Waker: Sendable {
+    func wake()
+}
+
+/// One request's executor: jobs run one at a time, on whichever thread drives it at the moment.
+///
+/// It is the preferred executor of the handler's task and so of its child tasks, and of the default
+/// actors that they enter. A job is queued from any thread; it runs when the driving thread drains
+/// the queue. When there is nothing to do the driving thread parks the executor and leaves or
+/// sleeps; the next job then wakes it, exactly once.
+///
+/// When the request is over the executor is orphaned: what still comes, from tasks that ignore
+/// their cancellation, runs on a thread of its own as long as there is something.
+package final class RequestExecutor: TaskExecutor {
+    private enum Mode { case attached, parked, notified, orphaned }
+
+    private struct State {
+        var mode = Mode.attached
+        var jobs: [UnownedJob] = []
+        var isPoked = false
+        var hasThread = false
+        var waker: (any Waker)?
+    }
+
+    private let state = Mutex(State())
+    /// The thread that drains, or 0. Only a thread that is the one compares equal, so that no
+    /// ordering is needed.
+    private let driver = Atomic<UInt>(0)
+
+    package init() {}
+
+    /// Whether the calling thread drives this executor: then nothing else of the request runs.
+    package var isCurrent: Bool { driver.load(ordering: .relaxed) == UInt(pthread_self()) }
+
+    package func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        notify { $0.jobs.append(job) }
+    }
+
+    /// Has the driving thread look around, without a job.
+    package func poke() { notify { $0.isPoked = true } }
+
+    private func notify(_ change: (inout State) -> Void) {
+        let (waker, needsThread) = state.withLock { state -> ((any Waker)?, Bool) in
+            change(&state)
+            switch state.mode {
+            case .attached, .notified:
+                return (nil, false)
+            case .parked:
+                state.mode = .notified
+                return (state.waker, false)
+            case .orphaned:
+                if state.hasThread || state.jobs.isEmpty { return (nil, false) }
+                state.hasThread = true
+                return (nil, true)
+            }
+        }
+        waker?.wake()
+        if needsThread { startThread() }
+    }
+
+    /// Runs what is queued until nothing is, on the calling thread.
+    package func drain() {
+        let before = driver.exchange(UInt(pthread_self()), ordering: .relaxed)
+        var batch: [UnownedJob] = []
+        while true {
+            state.withLock { swap(&$0.jobs, &batch) }
+            if batch.isEmpty { break }
+            // The executor outlives the call, and each job is run once.
+            for job in batch { unsafe job.runSynchronously(on: asUnownedTaskExecutor()) }
+            batch.removeAll(keepingCapacity: true)
+        }
+        driver.store(before, ordering: .relaxed)
+    }
+
+    /// Makes the next job wake whoever waits.
+    ///
+    /// - Parameter makeWaker: Called the first time.
+    /// - Returns: `false` if there is something to do.
+    package func park(_ makeWaker: () -> any Waker) -> Bool {
+        // Only the driving thread parks.
+        let waker = state.withLock { $0.waker } ?? makeWaker()
+        return state.withLock { state in
+            state.waker = waker
+            guard state.jobs.isEmpty, !state.isPoked else { return false }
+            state.mode = .parked
+            return true
+        }
+    }
+
+    /// The calling thread drives it from now on.
+    package func attach() { state.withLock { $0.mode = .attached } }
+
+    package var hasJobs: Bool { state.withLock { !$0.jobs.isEmpty } }
+
+    /// Whether it was poked since the last call.
+    package func takePoke() -> Bool {
+        state.withLock { state in
+            defer { state.isPoked = false }
+            return state.isPoked
+        }
+    }
+
+    /// Nobody drives it any more.
+    package func orphan() {
+        let needsThread = state.withLock { state in
+            state.mode = .orphaned
+            state.waker = nil
+            state.hasThread = !state.jobs.isEmpty
+            return state.hasThread
+        }
+        if needsThread { startThread() }
+    }
+
+    private func startThread() {
+        do throws(GatewayError) {
+            try DetachedThread.start { self.drainAsOrphan() }
+        } catch {
+            // Out of threads: late, and on a thread of somebody else, is better than never.
+            drainAsOrphan()
+        }
+    }
+
+    private func drainAsOrphan() {
+        repeat {
+            drain()
+        } while !state.withLock { state in
+            state.hasThread = !state.jobs.isEmpty
+            return !state.hasThread
+        }
+    }
+}

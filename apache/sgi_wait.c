@@ -1,0 +1,878 @@
+/* sgi_wait.c: requests that wait.
+ *
+ * A request waits attached, on its thread, or suspended: the thread goes back to
+ * httpd, and the connection with it, in CONN_STATE_ASYNC_WAITIO. httpd then polls
+ * the descriptor of the connection's socket; while the request is suspended that is
+ * the waker's eventfd in place of the client's. To write to it from any thread brings
+ * the connection back to a worker, where process_connection finds the request and
+ * goes on with it. Keep-alive, pipelining, TLS and lingering close stay httpd's.
+ *
+ * What the client does meanwhile is for a thread of our own to see, the watcher: it
+ * has the client's descriptor in an epoll set, and wakes the request. It also sees to
+ * deadlines, and to httpd's own limit on the time that a connection may wait. */
+#include "sgi_wait.h"
+#include "sgi_embedded.h"
+#include "sgi_output.h"
+
+#include <ap_mpm.h>
+#include <http_connection.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <mpm_common.h>
+#include <scoreboard.h>
+#include <util_filter.h>
+#include <apr_portable.h>
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define FLOW_NAME "SWIFTGI_FLOW"
+
+/* How long requests may go on behind a graceful stop, if GracefulShutdownTimeout
+ * does not say. */
+#define GRACE_SECONDS 30
+
+/* How often what cannot be polled is looked at. */
+#define TICK_MILLISECONDS 1000
+#define STREAM_TICK_MILLISECONDS 200
+
+/* Wakers that are kept for the next request: making one costs a system call. */
+#define SPARE_WAKERS 64
+
+/* How many of the watcher's events are taken at a time. */
+#define WATCHER_EVENTS 64
+
+enum waker_state {
+    IDLE,    /* nothing to tell */
+    WAITING, /* for a token */
+    SIGNALED /* its descriptor is readable */
+};
+
+struct swiftgi_waker {
+    uint32_t references; /* atomic */
+    int fd;              /* an eventfd */
+
+    /* Of the gate, under its mutex. */
+    enum waker_state state;
+    int is_suspended; /* boolean: its request is, and needs a token to come back */
+    int has_token;    /* boolean */
+    int is_queued;    /* boolean: it is in the gate's queue */
+    struct swiftgi_waker *next;
+};
+
+/* Suspended requests come back on httpd's threads, no more of them at a time than
+ * there are tokens: a burst of wakes must not make httpd believe that it is busy, and
+ * close idle connections. */
+static struct {
+    pthread_mutex_t mutex;
+    int tokens;
+    struct swiftgi_waker *first, *last; /* those that wait for a token */
+    struct swiftgi_waker *spare;
+    int spares;
+} gate = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+/* A connection, for its whole life; of its pool. */
+typedef struct sgi_connection {
+    conn_rec *c;
+    apr_socket_t *socket;
+    int client;             /* the descriptor of the client */
+    int is_inside;          /* boolean: process_connection is httpd's at the moment */
+    int is_nonblocking;     /* boolean: flushes are taken out of the output */
+    int is_replaced;        /* boolean: the socket has the waker's descriptor */
+    swiftgi_request *aside; /* the request that is suspended, or NULL */
+    int slot;               /* of the watcher, or -1 */
+    uint32_t watched;       /* what epoll was asked for */
+} sgi_connection;
+
+/* What the watcher knows of a connection, under its mutex. */
+typedef struct watcher_slot {
+    swiftgi_request *x;  /* suspended, or NULL */
+    sgi_connection *k;   /* NULL: free */
+    uint32_t generation; /* tells an old event */
+    int is_gone;         /* boolean: the client is */
+    int next;            /* the next free slot, or -1 */
+} watcher_slot;
+
+static struct {
+    pthread_mutex_t mutex;
+    int epoll;   /* -1: there is no watcher */
+    int control; /* an eventfd: look again */
+    watcher_slot *slots;
+    int count;            /* of slots */
+    int free;             /* the first free slot, or -1 */
+    int suspended;        /* how many requests are */
+    apr_time_t next_look; /* at the clock */
+} watcher = { .mutex = PTHREAD_MUTEX_INITIALIZER, .epoll = -1, .control = -1 };
+
+static struct {
+    server_rec *server;
+    int can_suspend;     /* boolean: the MPM can */
+    apr_time_t stopping; /* when the child was told to stop, or 0; atomic */
+} child;
+
+static ap_filter_rec_t *flow_record;
+
+/* ---- wakers ---- */
+
+static void signal_waker(swiftgi_waker *waker)
+{
+    static const uint64_t one = 1;
+
+    waker->state = SIGNALED;
+    /* It fails only if the counter is full, and then the descriptor is readable. */
+    if (write(waker->fd, &one, sizeof(one)) < 0) return;
+}
+
+static void clear_waker(swiftgi_waker *waker)
+{
+    uint64_t count;
+
+    if (read(waker->fd, &count, sizeof(count)) < 0) return;
+}
+
+static swiftgi_waker *make_waker(void)
+{
+    swiftgi_waker *waker;
+
+    pthread_mutex_lock(&gate.mutex);
+    waker = gate.spare;
+    if (waker) {
+        gate.spare = waker->next;
+        gate.spares--;
+    }
+    pthread_mutex_unlock(&gate.mutex);
+    if (!waker) {
+        waker = malloc(sizeof(*waker));
+        if (!waker) return NULL;
+        waker->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (waker->fd < 0) {
+            free(waker);
+            return NULL;
+        }
+    }
+    waker->references = 1;
+    waker->state = IDLE;
+    waker->is_suspended = waker->has_token = waker->is_queued = 0;
+    waker->next = NULL;
+    return waker;
+}
+
+void sgi_wait_release(swiftgi_waker *waker)
+{
+    if (__atomic_sub_fetch(&waker->references, 1, __ATOMIC_ACQ_REL) > 0) return;
+    if (waker->state == SIGNALED) clear_waker(waker);
+    pthread_mutex_lock(&gate.mutex);
+    if (gate.spares < SPARE_WAKERS) {
+        waker->next = gate.spare;
+        gate.spare = waker;
+        gate.spares++;
+        waker = NULL;
+    }
+    pthread_mutex_unlock(&gate.mutex);
+    if (waker) {
+        close(waker->fd);
+        free(waker);
+    }
+}
+
+static void retain_waker(swiftgi_waker *waker)
+{
+    __atomic_add_fetch(&waker->references, 1, __ATOMIC_RELAXED);
+}
+
+swiftgi_waker *sgi_wait_waker(swiftgi_request *x)
+{
+    if (!x->waker) x->waker = make_waker();
+    if (!x->waker) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, errno, x->r, SGI_LOGNO(0060)
+                      "no descriptor for a request that has to wait");
+        return NULL;
+    }
+    retain_waker(x->waker);
+    return x->waker;
+}
+
+void sgi_wait_wake(swiftgi_waker *waker)
+{
+    pthread_mutex_lock(&gate.mutex);
+    if (waker->state == IDLE) {
+        if (!waker->is_suspended) {
+            signal_waker(waker);
+        }
+        else if (gate.tokens > 0) {
+            gate.tokens--;
+            waker->has_token = 1;
+            signal_waker(waker);
+        }
+        else {
+            waker->state = WAITING;
+            if (!waker->is_queued) {
+                waker->is_queued = 1;
+                waker->next = NULL;
+                if (gate.last) gate.last->next = waker;
+                else gate.first = waker;
+                gate.last = waker;
+                retain_waker(waker);
+            }
+        }
+    }
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+/* Gives a token to the next waker, or back. The gate's mutex is held; returns a waker
+ * to release when it is not. */
+static swiftgi_waker *pass_token(void)
+{
+    swiftgi_waker *waker, *dropped = NULL;
+
+    while ((waker = gate.first) != NULL) {
+        gate.first = waker->next;
+        if (!gate.first) gate.last = NULL;
+        waker->is_queued = 0;
+        waker->next = dropped;
+        dropped = waker;
+        if (waker->state == WAITING) {
+            waker->has_token = 1;
+            signal_waker(waker);
+            return dropped;
+        }
+    }
+    gate.tokens++;
+    return dropped;
+}
+
+static void release_dropped(swiftgi_waker *dropped)
+{
+    while (dropped) {
+        swiftgi_waker *next = dropped->next;
+
+        dropped->next = NULL;
+        sgi_wait_release(dropped);
+        dropped = next;
+    }
+}
+
+/* The request is on a thread again: the waker can be used anew. It keeps its token
+ * until the thread is done with the request. */
+static void attach_waker(swiftgi_waker *waker)
+{
+    pthread_mutex_lock(&gate.mutex);
+    if (waker->state == SIGNALED) clear_waker(waker);
+    waker->state = IDLE;
+    waker->is_suspended = 0;
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+static void return_token(swiftgi_waker *waker)
+{
+    swiftgi_waker *dropped = NULL;
+
+    pthread_mutex_lock(&gate.mutex);
+    if (waker->has_token) {
+        waker->has_token = 0;
+        dropped = pass_token();
+    }
+    pthread_mutex_unlock(&gate.mutex);
+    release_dropped(dropped);
+}
+
+/* ---- what ends a wait, but for the waker ---- */
+
+static apr_time_t stopping_since(void)
+{
+    return __atomic_load_n(&child.stopping, __ATOMIC_ACQUIRE);
+}
+
+static apr_time_t grace(void)
+{
+    return apr_time_from_sec(ap_graceful_shutdown_timeout > 0 ? ap_graceful_shutdown_timeout
+                                                              : GRACE_SECONDS);
+}
+
+/* Events that only a clock brings; tells of a stop once. */
+static uint32_t timed_events(swiftgi_request *x, apr_time_t now)
+{
+    apr_time_t stopping = stopping_since();
+    uint32_t events = 0;
+
+    if (x->deadline && now >= x->deadline) events |= SWIFTGI_DEADLINE;
+    if (stopping && !x->knows_of_stop) {
+        x->knows_of_stop = 1;
+        events |= SWIFTGI_STOPPING;
+    }
+    if (stopping && now >= stopping + grace()) events |= SWIFTGI_SHUTDOWN;
+    if ((x->interest & (SWIFTGI_READABLE | SWIFTGI_WRITABLE))
+        && now >= x->waiting_since + x->r->server->timeout) {
+        events |= SWIFTGI_STALLED;
+    }
+    return events;
+}
+
+/* ---- waiting on the thread ---- */
+
+static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
+{
+    conn_rec *c = x->r->connection;
+    struct pollfd items[2] = { { .fd = x->waker->fd, .events = POLLIN }, { .fd = -1 } };
+    apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
+    apr_os_sock_t fd;
+    apr_pollfd_t pollfd;
+
+    if (c->master) {
+        /* A stream of HTTP/2 can be asked whether there is input; its output waits
+         * by itself. */
+        if (x->interest & SWIFTGI_WRITABLE) *events |= SWIFTGI_WRITABLE;
+        memset(&pollfd, 0, sizeof(pollfd));
+        pollfd.p = x->r->pool;
+        pollfd.reqevents = APR_POLLIN;
+        if ((x->interest & SWIFTGI_READABLE)
+            && ap_get_pollfd_from_conn(c, &pollfd, NULL) == APR_SUCCESS
+            && pollfd.desc_type == APR_POLL_FILE
+            && apr_os_file_get(&fd, pollfd.desc.f) == APR_SUCCESS) {
+            items[1].fd = fd;
+            items[1].events = POLLIN;
+        }
+    }
+    else if (socket && apr_os_sock_get(&fd, socket) == APR_SUCCESS) {
+        items[1].fd = fd;
+        items[1].events = POLLRDHUP;
+        if (x->interest & SWIFTGI_READABLE) items[1].events |= POLLIN;
+        if (x->interest & SWIFTGI_WRITABLE) items[1].events |= POLLOUT;
+    }
+    while (!*events) {
+        int tick = c->master ? STREAM_TICK_MILLISECONDS : TICK_MILLISECONDS;
+        int count;
+
+        if (x->deadline) {
+            apr_time_t left = x->deadline - apr_time_now();
+
+            if (left < apr_time_from_msec(tick))
+                tick = left > 0 ? (int)apr_time_as_msec(left) + 1 : 0;
+        }
+        count = poll(items, 2, tick);
+        if (count > 0) {
+            if (items[0].revents) *events |= SWIFTGI_WOKEN;
+            if (items[1].revents & POLLIN) *events |= SWIFTGI_READABLE;
+            if (items[1].revents & POLLOUT) *events |= SWIFTGI_WRITABLE;
+            if (c->master ? items[1].revents & (POLLHUP | POLLERR) : 0)
+                *events |= SWIFTGI_READABLE;
+            if (!c->master && (items[1].revents & (POLLRDHUP | POLLHUP | POLLERR))) {
+                *events |= SWIFTGI_GONE;
+            }
+        }
+        if (c->aborted || (c->master && c->master->aborted)) *events |= SWIFTGI_GONE;
+        *events |= timed_events(x, apr_time_now());
+    }
+    if (*events & (SWIFTGI_READABLE | SWIFTGI_WRITABLE | SWIFTGI_STALLED)) x->waiting_since = 0;
+    attach_waker(x->waker);
+    return SWIFTGI_OK;
+}
+
+/* ---- the watcher ---- */
+
+static void wake_watcher(void)
+{
+    static const uint64_t one = 1;
+
+    if (watcher.control >= 0 && write(watcher.control, &one, sizeof(one)) < 0) return;
+}
+
+/* The watcher's mutex is held. */
+static void tell(swiftgi_request *x, uint32_t events)
+{
+    x->events |= events;
+    sgi_wait_wake(x->waker);
+}
+
+static void note_event(const struct epoll_event *event)
+{
+    uint32_t index = (uint32_t)event->data.u64, generation = (uint32_t)(event->data.u64 >> 32);
+    watcher_slot *slot;
+    uint32_t events = 0;
+
+    pthread_mutex_lock(&watcher.mutex);
+    slot = index < (uint32_t)watcher.count ? &watcher.slots[index] : NULL;
+    if (slot && slot->k && slot->generation == generation) {
+        if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+            slot->is_gone = 1;
+            events |= SWIFTGI_GONE;
+        }
+        if (slot->x) {
+            if (event->events & EPOLLIN) events |= slot->x->interest & SWIFTGI_READABLE;
+            if (event->events & EPOLLOUT) events |= slot->x->interest & SWIFTGI_WRITABLE;
+            if (events) tell(slot->x, events);
+        }
+    }
+    pthread_mutex_unlock(&watcher.mutex);
+}
+
+/* httpd lets a connection wait no longer than its Timeout: one that waits for our
+ * reasons comes back before that, and waits anew. */
+static int needs_pulse(const swiftgi_request *x, apr_time_t now)
+{
+    const server_rec *base = x->r->connection->base_server;
+    apr_interval_time_t limit =
+        base->timeout < x->r->server->timeout ? base->timeout : x->r->server->timeout;
+
+    return now >= x->aside_since + limit / 2;
+}
+
+/* Returns when to look next. */
+static apr_time_t look_at_clock(void)
+{
+    apr_time_t now = apr_time_now(), next = now + apr_time_from_msec(TICK_MILLISECONDS);
+    int i;
+
+    pthread_mutex_lock(&watcher.mutex);
+    for (i = 0; i < watcher.count; i++) {
+        swiftgi_request *x = watcher.slots[i].x;
+
+        if (x) {
+            uint32_t events = timed_events(x, now);
+
+            if (events || needs_pulse(x, now)) tell(x, events);
+            else if (x->deadline && x->deadline < next) next = x->deadline;
+        }
+    }
+    watcher.next_look = next;
+    pthread_mutex_unlock(&watcher.mutex);
+    return next;
+}
+
+static void *watch(void *unused)
+{
+    struct epoll_event events[WATCHER_EVENTS];
+    apr_time_t next = 0;
+
+    for (;;) {
+        int timeout, count, i;
+
+        pthread_mutex_lock(&watcher.mutex);
+        timeout = -1;
+        if (watcher.suspended > 0) {
+            apr_time_t left = next - apr_time_now();
+
+            timeout = left > 0 ? (int)apr_time_as_msec(left) + 1 : 0;
+        }
+        pthread_mutex_unlock(&watcher.mutex);
+        count = epoll_wait(watcher.epoll, events, WATCHER_EVENTS, timeout);
+        for (i = 0; i < count; i++) {
+            if (events[i].data.u64 == UINT64_MAX) {
+                uint64_t ignored;
+
+                if (read(watcher.control, &ignored, sizeof(ignored)) > 0) next = 0;
+            }
+            else {
+                note_event(&events[i]);
+            }
+        }
+        if (apr_time_now() >= next) next = look_at_clock();
+    }
+    return NULL;
+}
+
+/* The watcher's mutex is held. */
+static int start_watcher(void)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.u64 = UINT64_MAX };
+    sigset_t all, before;
+    pthread_t thread;
+    int failed;
+
+    if (watcher.epoll >= 0) return 1;
+    watcher.epoll = epoll_create1(EPOLL_CLOEXEC);
+    watcher.control = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    watcher.free = -1;
+    if (watcher.epoll < 0 || watcher.control < 0
+        || epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, watcher.control, &event) < 0) {
+        failed = 1;
+    }
+    else {
+        sigfillset(&all);
+        pthread_sigmask(SIG_BLOCK, &all, &before);
+        failed = pthread_create(&thread, NULL, watch, NULL);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (!failed) pthread_detach(thread);
+    }
+    if (failed) {
+        if (watcher.epoll >= 0) close(watcher.epoll);
+        if (watcher.control >= 0) close(watcher.control);
+        watcher.epoll = watcher.control = -1;
+    }
+    return !failed;
+}
+
+/* The watcher's mutex is held. Returns whether there is a slot. */
+static int take_slot(sgi_connection *k)
+{
+    watcher_slot *slot;
+
+    if (watcher.free < 0) {
+        int count = watcher.count ? 2 * watcher.count : 256, i;
+        watcher_slot *slots = realloc(watcher.slots, sizeof(*slots) * (size_t)count);
+
+        if (!slots) return 0;
+        memset(slots + watcher.count, 0, sizeof(*slots) * (size_t)(count - watcher.count));
+        for (i = watcher.count; i < count; i++) slots[i].next = i + 1 < count ? i + 1 : -1;
+        watcher.free = watcher.count;
+        watcher.slots = slots;
+        watcher.count = count;
+    }
+    k->slot = watcher.free;
+    slot = &watcher.slots[k->slot];
+    watcher.free = slot->next;
+    slot->x = NULL;
+    slot->k = k;
+    slot->is_gone = 0;
+    return 1;
+}
+
+/* The watcher's mutex is held. Returns whether epoll looks at the client. */
+static int watch_client(sgi_connection *k, uint32_t interest)
+{
+    struct epoll_event event;
+    int operation = EPOLL_CTL_MOD;
+
+    if (k->slot < 0) {
+        if (!take_slot(k)) return 0;
+        operation = EPOLL_CTL_ADD;
+    }
+    event.events = EPOLLRDHUP | EPOLLET;
+    if (interest & SWIFTGI_READABLE) event.events |= EPOLLIN;
+    if (interest & SWIFTGI_WRITABLE) event.events |= EPOLLOUT;
+    /* Who waits for input or output asks anew: epoll tells of a change only once. */
+    if (operation == EPOLL_CTL_MOD && event.events == k->watched
+        && !(interest & (SWIFTGI_READABLE | SWIFTGI_WRITABLE))) {
+        return 1;
+    }
+    k->watched = event.events;
+    event.data.u64 = (uint64_t)watcher.slots[k->slot].generation << 32 | (uint32_t)k->slot;
+    return epoll_ctl(watcher.epoll, operation, k->client, &event) == 0;
+}
+
+/* The connection ends, or its descriptor is about to. */
+static void unwatch_client(sgi_connection *k, int is_open)
+{
+    pthread_mutex_lock(&watcher.mutex);
+    if (k->slot >= 0) {
+        watcher_slot *slot = &watcher.slots[k->slot];
+
+        if (is_open) epoll_ctl(watcher.epoll, EPOLL_CTL_DEL, k->client, NULL);
+        if (slot->x) watcher.suspended--;
+        slot->x = NULL;
+        slot->k = NULL;
+        slot->generation++;
+        slot->next = watcher.free;
+        watcher.free = k->slot;
+        k->slot = -1;
+    }
+    pthread_mutex_unlock(&watcher.mutex);
+}
+
+/* ---- suspending ---- */
+
+static sgi_connection *connection_of(conn_rec *c)
+{
+    return ap_get_module_config(c->conn_config, &swiftgi_module);
+}
+
+/* Whether the thread that serves this request can go: the way back leads through
+ * process_connection to a request that httpd itself has handed to its handler. */
+static int can_suspend(const swiftgi_request *x)
+{
+    const request_rec *r = x->r;
+    const conn_rec *c = r->connection;
+    const sgi_connection *k = connection_of(r->connection);
+
+    return child.can_suspend && k && k->is_inside && c->cs && !c->master
+           && !c->clogging_input_filters && !r->main && !r->prev && !x->is_nested
+           && swiftgi_application_can_resume(x->library->table);
+}
+
+/* Puts a request aside. Returns whether that was possible. */
+static int suspend(swiftgi_request *x, void *task)
+{
+    sgi_connection *k = connection_of(x->r->connection);
+    watcher_slot *slot;
+    int is_early;
+
+    pthread_mutex_lock(&watcher.mutex);
+    if (!start_watcher() || !watch_client(k, x->interest)) {
+        pthread_mutex_unlock(&watcher.mutex);
+        return 0;
+    }
+    x->task = task;
+    x->events = 0;
+    x->aside_since = apr_time_now();
+    k->aside = x;
+    pthread_mutex_lock(&gate.mutex);
+    x->waker->is_suspended = 1;
+    pthread_mutex_unlock(&gate.mutex);
+    slot = &watcher.slots[k->slot];
+    slot->x = x;
+    is_early = watcher.suspended++ == 0 || (x->deadline && x->deadline < watcher.next_look);
+    if (slot->is_gone) tell(x, SWIFTGI_GONE);
+    pthread_mutex_unlock(&watcher.mutex);
+    if (is_early) wake_watcher();
+    return 1;
+}
+
+/* Takes a request up again. Returns what has come. */
+static uint32_t take_up(sgi_connection *k)
+{
+    swiftgi_request *x = k->aside;
+    uint32_t events;
+
+    pthread_mutex_lock(&watcher.mutex);
+    if (k->slot >= 0 && watcher.slots[k->slot].x) {
+        watcher.slots[k->slot].x = NULL;
+        watcher.suspended--;
+    }
+    events = x->events;
+    pthread_mutex_unlock(&watcher.mutex);
+    k->aside = NULL;
+    attach_waker(x->waker);
+    return events ? events : SWIFTGI_WOKEN;
+}
+
+swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
+                             uint32_t *events)
+{
+    *events = 0;
+    if (!x->waker) return SWIFTGI_SERVER_ERROR;
+    if (interest != x->interest || !x->waiting_since) x->waiting_since = apr_time_now();
+    x->interest = interest;
+    if ((interest & SWIFTGI_WRITABLE) && sgi_output_drain(x)) {
+        *events = SWIFTGI_WRITABLE;
+        x->waiting_since = 0;
+        return SWIFTGI_OK;
+    }
+    if (can_suspend(x) && suspend(x, task)) return SWIFTGI_SUSPENDED;
+    return wait_attached(x, events);
+}
+
+/* ---- coming back ---- */
+
+static void finish(sgi_connection *k, swiftgi_request *x, swiftgi_status outcome)
+{
+    request_rec *r = x->r;
+    conn_rec *c = r->connection;
+    int status = sgi_output_finish(x, outcome);
+
+    sgi_wait_end(x);
+    ap_die(status, r);
+    ap_process_request_after_handler(r);
+    if (c->aborted) c->cs->state = CONN_STATE_LINGER;
+}
+
+static void go_on(sgi_connection *k, uint32_t more)
+{
+    swiftgi_request *x = k->aside;
+    conn_rec *c = k->c;
+    swiftgi_waker *waker = x->waker;
+    uint32_t events = take_up(k) | more;
+    swiftgi_status status;
+
+    /* The waker outlives the request, which may end here. */
+    retain_waker(waker);
+    ap_update_child_status(c->sbh, SERVER_BUSY_WRITE, x->r);
+    if (events & SWIFTGI_GONE) c->aborted = 1;
+    if ((events & SWIFTGI_WRITABLE) && !sgi_output_drain(x)) {
+        events &= ~(uint32_t)SWIFTGI_WRITABLE;
+        if (c->aborted) events |= SWIFTGI_GONE;
+    }
+    if (events & (SWIFTGI_READABLE | SWIFTGI_WRITABLE | SWIFTGI_STALLED)) x->waiting_since = 0;
+    status = sgi_embedded_resume(x, events ? events : SWIFTGI_WOKEN);
+    if (status == SWIFTGI_SUSPENDED && k->aside && (more & SWIFTGI_ABANDONED)) {
+        /* It has had its last call. */
+        take_up(k);
+        status = SWIFTGI_FAILED;
+    }
+    if (status != SWIFTGI_SUSPENDED || !k->aside) finish(k, x, status);
+    return_token(waker);
+    sgi_wait_release(waker);
+}
+
+static int process_connection(conn_rec *c)
+{
+    sgi_connection *k = connection_of(c);
+    int status = OK;
+
+    if (!k || k->is_inside) return DECLINED;
+    if (k->aside) {
+        c->cs->state = CONN_STATE_HANDLER;
+        go_on(k, 0);
+    }
+    else {
+        k->is_inside = 1;
+        status = ap_run_process_connection(c);
+        k->is_inside = 0;
+    }
+    if (k->aside) {
+        c->cs->state = CONN_STATE_ASYNC_WAITIO;
+        c->cs->sense = CONN_SENSE_WANT_READ;
+        status = OK;
+    }
+    return status;
+}
+
+static void replace_descriptor(sgi_connection *k, int fd)
+{
+    apr_os_sock_t descriptor = fd;
+
+    apr_os_sock_put(&k->socket, &descriptor, k->c->pool);
+}
+
+/* Before the MPM polls the connection. */
+static void suspend_connection(conn_rec *c, request_rec *r)
+{
+    sgi_connection *k = connection_of(c);
+
+    if (k && k->aside && !k->is_replaced) {
+        replace_descriptor(k, k->aside->waker->fd);
+        k->is_replaced = 1;
+    }
+}
+
+/* Before anything else is done with it, or before its pool goes. */
+static void resume_connection(conn_rec *c, request_rec *r)
+{
+    sgi_connection *k = connection_of(c);
+
+    if (k && k->is_replaced) {
+        replace_descriptor(k, k->client);
+        k->is_replaced = 0;
+    }
+}
+
+/* The connection ends under a request: httpd's own limit, or a kill. */
+static int pre_close_connection(conn_rec *c)
+{
+    sgi_connection *k = connection_of(c);
+
+    if (!k) return OK;
+    if (k->aside) {
+        c->aborted = 1;
+        go_on(k, SWIFTGI_GONE | SWIFTGI_ABANDONED);
+        c->cs->state = CONN_STATE_LINGER;
+    }
+    unwatch_client(k, 1);
+    return OK;
+}
+
+/* The connection's memory goes, and whatever still is. */
+static apr_status_t drop_connection(void *data)
+{
+    sgi_connection *k = data;
+
+    if (k->aside) {
+        swiftgi_request *x = k->aside;
+        swiftgi_waker *waker = x->waker;
+
+        k->c->aborted = 1;
+        retain_waker(waker);
+        sgi_embedded_resume(x, take_up(k) | SWIFTGI_GONE | SWIFTGI_ABANDONED);
+        sgi_wait_end(x);
+        return_token(waker);
+        sgi_wait_release(waker);
+    }
+    unwatch_client(k, 0);
+    return APR_SUCCESS;
+}
+
+void sgi_wait_end(swiftgi_request *x)
+{
+    if (!x->waker) return;
+    sgi_wait_release(x->waker);
+    x->waker = NULL;
+}
+
+/* ---- the connection ---- */
+
+/* To flush is to wait for the client. What an application writes without waiting loses
+ * its flushes here, behind the filters that need them (TLS), and is then handed to the
+ * core's filter once more, which sends what it can. */
+static apr_status_t flow_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    const sgi_connection *k = f->ctx;
+    apr_bucket *e, *next;
+
+    if (k->is_nonblocking) {
+        for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb); e = next) {
+            next = APR_BUCKET_NEXT(e);
+            if (APR_BUCKET_IS_FLUSH(e)) apr_bucket_delete(e);
+        }
+    }
+    return ap_pass_brigade(f->next, bb);
+}
+
+int sgi_wait_set_nonblocking(swiftgi_request *x, int nonblocking)
+{
+    conn_rec *c = x->r->connection;
+    sgi_connection *k = c->master ? NULL : connection_of(c);
+    int before = 0;
+
+    if (k) {
+        before = k->is_nonblocking;
+        k->is_nonblocking = nonblocking;
+    }
+    return before;
+}
+
+static int pre_connection(conn_rec *c, void *csd)
+{
+    sgi_connection *k;
+    apr_os_sock_t fd;
+
+    if (c->master || !csd || apr_os_sock_get(&fd, csd) != APR_SUCCESS) return OK;
+    k = apr_pcalloc(c->pool, sizeof(*k));
+    k->c = c;
+    k->socket = csd;
+    k->client = fd;
+    k->slot = -1;
+    ap_set_module_config(c->conn_config, &swiftgi_module, k);
+    ap_add_output_filter_handle(flow_record, k, NULL, c);
+    apr_pool_pre_cleanup_register(c->pool, k, drop_connection);
+    return OK;
+}
+
+/* ---- the child ---- */
+
+static void child_stopping(apr_pool_t *pchild, int graceful)
+{
+    /* This may be a signal handler. Without grace httpd does not wait for anybody. */
+    if (!graceful) return;
+    __atomic_store_n(&child.stopping, apr_time_now(), __ATOMIC_RELEASE);
+    wake_watcher();
+}
+
+void sgi_wait_start(apr_pool_t *pchild, server_rec *s)
+{
+    int can_wait = 0, threads = 1;
+
+    child.server = s;
+    child.stopping = 0;
+#ifdef AP_MPMQ_CAN_WAITIO
+    ap_mpm_query(AP_MPMQ_CAN_WAITIO, &can_wait);
+#endif
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    child.can_suspend = can_wait;
+    gate.tokens = threads > 4 ? threads / 4 : 1;
+}
+
+void sgi_wait_register(apr_pool_t *pool)
+{
+    flow_record = ap_register_output_filter(FLOW_NAME, flow_filter, NULL, AP_FTYPE_NETWORK - 1);
+    ap_hook_pre_connection(pre_connection, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_process_connection(process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_suspend_connection(suspend_connection, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_resume_connection(resume_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_pre_close_connection(pre_close_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_child_stopping(child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
+}

@@ -1,0 +1,26 @@
+/* sgi_wait.h: requests that wait: on their thread, or put aside without one. */
+#ifndef SGI_WAIT_H
+#define SGI_WAIT_H
+
+#include "sgi_exchange.h"
+
+/* Hooks and a filter of the connection. */
+void sgi_wait_register(apr_pool_t *pool);
+
+/* child_init: `s` for messages that belong to no request. */
+void sgi_wait_start(apr_pool_t *pchild, server_rec *s);
+
+/* The functions of the table of swiftgi.h. */
+swiftgi_waker *sgi_wait_waker(swiftgi_request *x);
+void sgi_wait_wake(swiftgi_waker *waker);
+void sgi_wait_release(swiftgi_waker *waker);
+swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
+                             uint32_t *events);
+
+/* Has output pass on without waiting for the client; gives what was so before. */
+int sgi_wait_set_nonblocking(swiftgi_request *x, int nonblocking);
+
+/* The handler is done with a request that was not suspended. */
+void sgi_wait_end(swiftgi_request *x);
+
+#endif /* SGI_WAIT_H */
