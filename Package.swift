@@ -6,7 +6,7 @@ let samples = [
     "Index", "Hello", "Variables", "Echo", "Stream", "Download", "Form", "Middleware", "Guestbook",
 ]
 let testApplications = [
-    "Behaviour", "Waiting", "Conformance", "Mirror", "ThrowsAtStart", "WithLifecycle", "TwinA", "TwinB",
+    "Behaviour", "AsyncHello", "Waiting", "Conformance", "Mirror", "ThrowsAtStart", "WithLifecycle", "TwinA", "TwinB",
 ]
 
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")

@@ -56,12 +56,26 @@ static bool variable(swiftgi_request *x, swiftgi_bytes name, swiftgi_bytes *valu
         value->count = 3;
         return true;
     }
+    if (name.count == 11 && !memcmp(name.start, "REQUEST_URI", 11)) {
+        value->start = "/hello";
+        value->count = 6;
+        return true;
+    }
     return false;
 }
 
 static void nothing(swiftgi_request *x, swiftgi_visitor visit, void *context)
 {
     (void)x, (void)visit, (void)context;
+}
+
+/* What a load generator sends. */
+static void fields(swiftgi_request *x, swiftgi_visitor visit, void *context)
+{
+    static const swiftgi_bytes host = { "Host", 4 }, value = { "localhost:8080", 14 };
+
+    (void)x;
+    visit(context, host, value);
 }
 
 static swiftgi_status read_none(swiftgi_request *x, void *b, size_t n, size_t *count)
@@ -108,7 +122,7 @@ static void log_message(const swiftgi_server *s, swiftgi_request *x, swiftgi_lev
 static const swiftgi_server server = {
     .abi = SWIFTGI_ABI_VERSION, .flags = SWIFTGI_MULTITHREAD, .size = sizeof(server),
     .mode = { "cost", 4 }, .software = { "cost", 4 }, .level = SWIFTGI_LOG_ERROR,
-    .variable = variable, .variables = nothing, .fields = nothing, .read = read_none,
+    .variable = variable, .variables = nothing, .fields = fields, .read = read_none,
     .start = start, .field = field, .write = write_piece, .send_file = send_file,
     .is_client_gone = is_client_gone, .log = log_message,
 };
