@@ -25,8 +25,9 @@ let package = Package(
     ],
     targets: [
         .target(name: "CSwiftGI"),
+        .target(name: "CSwiftGISystem"),
         .target(name: "SwiftGICore", dependencies: [httpTypes, logging]),
-        .target(name: "SwiftGIEmbedded", dependencies: ["SwiftGICore", "CSwiftGI", httpTypes, logging]),
+        .target(name: "SwiftGIEmbedded", dependencies: ["SwiftGICore", "CSwiftGI", "CSwiftGISystem", httpTypes, logging]),
         .target(name: "SwiftGI", dependencies: ["SwiftGICore", "SwiftGIEmbedded", "CSwiftGI", httpTypes]),
         .target(name: "SwiftGITesting", dependencies: ["SwiftGICore", httpTypes, logging]),
         .target(name: "SwiftGIConformance", dependencies: ["SwiftGICore", httpTypes]),

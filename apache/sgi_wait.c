@@ -296,7 +296,7 @@ static apr_time_t grace(void)
 }
 
 /* Events that only a clock brings; tells of a stop once. */
-static uint32_t timed_events(swiftgi_request *x, apr_time_t now)
+static uint32_t timed_events(swiftgi_request *x, uint32_t interest, apr_time_t now)
 {
     apr_time_t stopping = stopping_since();
     uint32_t events = 0;
@@ -307,7 +307,7 @@ static uint32_t timed_events(swiftgi_request *x, apr_time_t now)
         events |= SWIFTGI_STOPPING;
     }
     if (stopping && now >= stopping + grace()) events |= SWIFTGI_SHUTDOWN;
-    if ((x->interest & (SWIFTGI_READABLE | SWIFTGI_WRITABLE))
+    if ((interest & (SWIFTGI_READABLE | SWIFTGI_WRITABLE))
         && now >= x->waiting_since + x->r->server->timeout) {
         events |= SWIFTGI_STALLED;
     }
@@ -367,7 +367,7 @@ static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
             }
         }
         if (c->aborted || (c->master && c->master->aborted)) *events |= SWIFTGI_GONE;
-        *events |= timed_events(x, apr_time_now());
+        *events |= timed_events(x, x->interest, apr_time_now());
     }
     if (*events & (SWIFTGI_READABLE | SWIFTGI_WRITABLE | SWIFTGI_STALLED)) x->waiting_since = 0;
     attach_waker(x->waker);
@@ -434,7 +434,7 @@ static apr_time_t look_at_clock(void)
         swiftgi_request *x = watcher.slots[i].x;
 
         if (x) {
-            uint32_t events = timed_events(x, now);
+            uint32_t events = timed_events(x, x->interest, now);
 
             if (events || needs_pulse(x, now)) tell(x, events);
             else if (x->deadline && x->deadline < next) next = x->deadline;
@@ -645,6 +645,11 @@ swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
                              uint32_t *events)
 {
     *events = 0;
+    if (interest & SWIFTGI_POLL) {
+        if (sgi_embedded_is_client_gone(x)) *events |= SWIFTGI_GONE;
+        *events |= timed_events(x, 0, apr_time_now());
+        return SWIFTGI_OK;
+    }
     if (!x->waker) return SWIFTGI_SERVER_ERROR;
     if (interest != x->interest || !x->waiting_since) x->waiting_since = apr_time_now();
     x->interest = interest;

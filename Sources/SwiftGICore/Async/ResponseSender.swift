@@ -53,8 +53,7 @@ public struct ResponseSender: ~Copyable, Sendable {
         var response = response
         var body = body
         for filter in transforms.apply(&response) { body = try filter.transformLast(body) }
-        try await exchange.sendHead(response)
-        try await exchange.finish(body, trailers: trailers, known: Int64(body.count))
+        try await exchange.respond(response, body, trailers: trailers)
     }
 
     /// A sender that changes the response on its way: what middleware hands to the handler that it
