@@ -3,7 +3,7 @@ import PackageDescription
 
 // Each is a dynamic library of its own: lib<Name>.so, what a server loads.
 let samples = [
-    "Index", "Hello", "Variables", "Echo", "Stream", "Download", "Form", "Middleware", "Guestbook",
+    "Index", "Hello", "Variables", "Echo", "Stream", "Download", "Form", "Middleware", "Guestbook", "Events",
 ]
 let testApplications = [
     "Behaviour", "AsyncHello", "Waiting", "Conformance", "Mirror", "ThrowsAtStart", "WithLifecycle", "TwinA", "TwinB",

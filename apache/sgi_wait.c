@@ -82,7 +82,7 @@ typedef struct sgi_connection {
     conn_rec *c;
     apr_socket_t *socket;
     int client;             /* the descriptor of the client */
-    int is_inside;          /* boolean: process_connection is httpd's at the moment */
+    int is_inside;          /* boolean: a request can be put aside: we see what comes of it */
     int is_nonblocking;     /* boolean: flushes are taken out of the output */
     int is_replaced;        /* boolean: the socket has the waker's descriptor */
     swiftgi_request *aside; /* the request that is suspended, or NULL */
@@ -710,15 +710,15 @@ static int process_connection(conn_rec *c)
     int status = OK;
 
     if (!k || k->is_inside) return DECLINED;
+    k->is_inside = 1;
     if (k->aside) {
         c->cs->state = CONN_STATE_HANDLER;
         go_on(k, 0);
     }
     else {
-        k->is_inside = 1;
         status = ap_run_process_connection(c);
-        k->is_inside = 0;
     }
+    k->is_inside = 0;
     if (k->aside) {
         c->cs->state = CONN_STATE_ASYNC_WAITIO;
         c->cs->sense = CONN_SENSE_WANT_READ;

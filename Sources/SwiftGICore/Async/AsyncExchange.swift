@@ -67,7 +67,9 @@ package final class AsyncExchange: @unchecked Sendable {
         task = executor.drive {
             Task.immediate(executorPreference: executor) { [self] in
                 do {
-                    try await run(handler)
+                    try await handler.handle(
+                        request: exchange.makeRequest(), requestContext: RequestContext(self),
+                        reader: RequestReader(self), responseSender: ResponseSender(self))
                     result = .success(())
                 } catch {
                     result = .failure(error)
@@ -75,12 +77,6 @@ package final class AsyncExchange: @unchecked Sendable {
             }
         }
         return drive()
-    }
-
-    private func run(_ handler: some RequestHandler) async throws {
-        try await handler.handle(
-            request: exchange.makeRequest(), requestContext: RequestContext(self),
-            reader: RequestReader(self), responseSender: ResponseSender(self))
     }
 
     /// Serves the request to its end, over a transport that never suspends.
@@ -271,7 +267,15 @@ package final class AsyncExchange: @unchecked Sendable {
         }
     }
 
+    // What follows comes in pairs: the first does it at once, if the calling task is on the driving
+    // thread and nothing has to be waited for, and costs a call; the second does it in any case.
+
     // MARK: Input
+
+    /// The next bytes of the body, none at its end, or `nil` if that takes ``read(upTo:)``.
+    func readNow(upTo count: Int) throws -> [UInt8]? {
+        executor.isCurrent ? try exchange.tryRead(upTo: count) : nil
+    }
 
     /// The next bytes of the body; none at its end.
     func read(upTo count: Int) async throws -> [UInt8] {
@@ -301,6 +305,13 @@ package final class AsyncExchange: @unchecked Sendable {
         try await perform { try $0.startResponse(response.status, response.headerFields, nil) }
     }
 
+    /// Sends a piece. `false`: that takes ``write(_:known:)``.
+    func writeNow(_ bytes: [UInt8]) throws -> Bool {
+        guard executor.isCurrent, bytes.count <= Self.pieceSize, !exchange.isOutstanding else { return false }
+        try exchange.send(bytes.span, flush: true)
+        return true
+    }
+
     /// - Parameter known: The length of the whole body, if it is known.
     func write(_ bytes: [UInt8], known: Int64? = nil) async throws {
         var offset = 0
@@ -316,15 +327,18 @@ package final class AsyncExchange: @unchecked Sendable {
         }
     }
 
-    /// Sends a whole response: at once, where it fits.
+    /// Sends a whole response. `false`: that takes ``respond(_:_:trailers:)``.
+    func respondNow(_ response: HTTPResponse, _ body: [UInt8], trailers: HTTPFields?) throws -> Bool {
+        guard executor.isCurrent, body.count <= Self.pieceSize, !exchange.isOutstanding else { return false }
+        try exchange.startResponse(response.status, response.headerFields, nil)
+        try end(exchange, body.span, trailers, known: Int64(body.count))
+        return true
+    }
+
+    /// Sends a whole response.
     func respond(_ response: HTTPResponse, _ body: [UInt8], trailers: HTTPFields?) async throws {
-        let isDone = try await perform { [self] exchange in
-            try exchange.startResponse(response.status, response.headerFields, nil)
-            guard body.count <= Self.pieceSize else { return false }
-            try end(exchange, body.span, trailers, known: Int64(body.count))
-            return true
-        }
-        if !isDone { try await finish(body, trailers: trailers, known: Int64(body.count)) }
+        try await sendHead(response)
+        try await finish(body, trailers: trailers, known: Int64(body.count))
     }
 
     /// Sends the last bytes of the body, and with them its end.
