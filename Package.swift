@@ -34,7 +34,8 @@ let package = Package(
         .target(
             name: "FakeHost", dependencies: ["CSwiftGI", "SwiftGICore", "SwiftGITesting", httpTypes, logging],
             path: "Tests/FakeHost"),
-        .testTarget(name: "SwiftGICoreTests", dependencies: ["SwiftGICore", httpTypes, logging]),
+        .testTarget(
+            name: "SwiftGICoreTests", dependencies: ["SwiftGICore", "SwiftGITesting", httpTypes, logging]),
         .testTarget(
             name: "SwiftGIEmbeddedTests",
             dependencies: [

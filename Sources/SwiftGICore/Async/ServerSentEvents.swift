@@ -26,7 +26,7 @@ public struct ServerSentEvent: Sendable, Hashable {
     /// The event as it is sent, with the empty line that ends it.
     ///
     /// - Throws: ``GatewayError`` with ``GatewayError/Code/invalidField`` if type or id can't be sent.
-    func encoded() throws(GatewayError) -> [UInt8] {
+    package func encoded() throws(GatewayError) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(data.utf8.count + 32)
         func append(_ name: StaticString, _ value: Substring.UTF8View) {
