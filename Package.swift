@@ -27,7 +27,8 @@ let package = Package(
         .target(name: "CSwiftGI"),
         .target(name: "CSwiftGISystem"),
         .target(name: "SwiftGICore", dependencies: [httpTypes, logging]),
-        .target(name: "SwiftGIEmbedded", dependencies: ["SwiftGICore", "CSwiftGI", "CSwiftGISystem", httpTypes, logging]),
+        .target(
+            name: "SwiftGIEmbedded", dependencies: ["SwiftGICore", "CSwiftGI", "CSwiftGISystem", httpTypes, logging]),
         .target(name: "SwiftGI", dependencies: ["SwiftGICore", "SwiftGIEmbedded", "CSwiftGI", httpTypes]),
         .target(name: "SwiftGITesting", dependencies: ["SwiftGICore", httpTypes, logging]),
         .target(name: "SwiftGIConformance", dependencies: ["SwiftGICore", httpTypes]),
