@@ -99,12 +99,28 @@ extension Environ {
 extension HTTPFields {
     /// The fields that an enumeration gives, without those whose names are not HTTP's.
     package init(collecting enumerate: ((Span<UInt8>, Span<UInt8>) -> Void) -> Void) {
-        self.init()
+        // To append to HTTPFields one by one costs more.
+        var fields: [HTTPField] = []
+        fields.reserveCapacity(16)
         enumerate { name, value in
             // HTTPFields traps on more.
-            guard count < UInt16.max - 1, let name = HTTPField.Name(interning: name) else { return }
-            append(HTTPField(name: name, value: [UInt8](copying: value)))
+            guard fields.count < UInt16.max - 1, let name = HTTPField.Name(interning: name) else { return }
+            if value.isASCII {
+                fields.append(HTTPField(name: name, value: String(repairing: value)))
+            } else {
+                fields.append(HTTPField(name: name, value: [UInt8](copying: value)))
+            }
         }
+        self.init()
+        append(contentsOf: fields)
+    }
+}
+
+extension Span where Element == UInt8 {
+    fileprivate var isASCII: Bool {
+        var all: UInt8 = 0
+        for index in indices { all |= self[index] }
+        return all < 0x80
     }
 }
 
