@@ -65,7 +65,8 @@ import Testing
         try await withServer(configuration, expecting: ["SGI0035", "SGI0042", "level 0"]) { server in
             // 3 is SWIFTGI_MISUSE.
             for (path, results) in [
-                ("status", "3333"), ("field", "333333333"), ("order", "33"), ("twice", ""), ("after", "sent\n33"),
+                ("status", "3333"), ("field", "333333333"), ("order", "33"), ("extent", "333"), ("twice", ""),
+                ("after", "sent\n33"),
                 ("names", "000010"),
                 ("log", ""),
             ] {
@@ -78,6 +79,7 @@ import Testing
             }
             try server.errorLog.wait(for: "of this thread's request")
             try server.errorLog.wait(for: "second line")
+            try server.errorLog.wait(for: "before?after")
             // Raw bytes from an application never reach the log as they are.
             #expect(!readText(server.errorLog.path).contains("\u{1B}["))
             // A response that was not finished is none.
