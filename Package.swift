@@ -3,7 +3,7 @@ import PackageDescription
 
 // Each is a dynamic library of its own: lib<Name>.so, what a server loads.
 let samples = [
-    "Index", "Hello", "Variables", "Echo", "Stream", "Download", "Form", "Middleware", "Guestbook",
+    "Index", "Hello", "Variables", "Echo", "Stream", "Download", "Form", "Middleware", "Guestbook", "Events",
 ]
 let testApplications = [
     "Behaviour", "AsyncHello", "Waiting", "Conformance", "Mirror", "ThrowsAtStart", "WithLifecycle", "TwinA", "TwinB",
@@ -25,15 +25,18 @@ let package = Package(
     ],
     targets: [
         .target(name: "CSwiftGI"),
+        .target(name: "CSwiftGISystem"),
         .target(name: "SwiftGICore", dependencies: [httpTypes, logging]),
-        .target(name: "SwiftGIEmbedded", dependencies: ["SwiftGICore", "CSwiftGI", httpTypes, logging]),
+        .target(
+            name: "SwiftGIEmbedded", dependencies: ["SwiftGICore", "CSwiftGI", "CSwiftGISystem", httpTypes, logging]),
         .target(name: "SwiftGI", dependencies: ["SwiftGICore", "SwiftGIEmbedded", "CSwiftGI", httpTypes]),
         .target(name: "SwiftGITesting", dependencies: ["SwiftGICore", httpTypes, logging]),
         .target(name: "SwiftGIConformance", dependencies: ["SwiftGICore", httpTypes]),
         .target(
             name: "FakeHost", dependencies: ["CSwiftGI", "SwiftGICore", "SwiftGITesting", httpTypes, logging],
             path: "Tests/FakeHost"),
-        .testTarget(name: "SwiftGICoreTests", dependencies: ["SwiftGICore", httpTypes, logging]),
+        .testTarget(
+            name: "SwiftGICoreTests", dependencies: ["SwiftGICore", "SwiftGITesting", httpTypes, logging]),
         .testTarget(
             name: "SwiftGIEmbeddedTests",
             dependencies: [

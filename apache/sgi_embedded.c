@@ -39,7 +39,7 @@ static struct {
 
 /* ---- what an application is given ---- */
 
-static bool is_client_gone(swiftgi_request *x)
+bool sgi_embedded_is_client_gone(swiftgi_request *x)
 {
     conn_rec *c = x->r->connection;
     apr_socket_t *socket;
@@ -96,7 +96,7 @@ static void fill_server(swiftgi_server *server)
     server->field = sgi_output_field;
     server->write = sgi_output_write;
     server->send_file = sgi_output_send_file;
-    server->is_client_gone = is_client_gone;
+    server->is_client_gone = sgi_embedded_is_client_gone;
     server->log = sgi_log_message;
     server->try_read = sgi_input_try_read;
     server->inform = sgi_output_inform;

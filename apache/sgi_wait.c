@@ -82,7 +82,7 @@ typedef struct sgi_connection {
     conn_rec *c;
     apr_socket_t *socket;
     int client;             /* the descriptor of the client */
-    int is_inside;          /* boolean: process_connection is httpd's at the moment */
+    int is_inside;          /* boolean: a request can be put aside: we see what comes of it */
     int is_nonblocking;     /* boolean: flushes are taken out of the output */
     int is_replaced;        /* boolean: the socket has the waker's descriptor */
     swiftgi_request *aside; /* the request that is suspended, or NULL */
@@ -307,7 +307,7 @@ static apr_time_t grace(void)
 }
 
 /* Events that only a clock brings; tells of a stop once. */
-static uint32_t timed_events(swiftgi_request *x, apr_time_t now)
+static uint32_t timed_events(swiftgi_request *x, uint32_t interest, apr_time_t now)
 {
     apr_time_t stopping = stopping_since();
     uint32_t events = 0;
@@ -321,7 +321,7 @@ static uint32_t timed_events(swiftgi_request *x, apr_time_t now)
         || __atomic_load_n(&child.killed, __ATOMIC_ACQUIRE)) {
         events |= SWIFTGI_SHUTDOWN;
     }
-    if ((x->interest & (SWIFTGI_READABLE | SWIFTGI_WRITABLE))
+    if ((interest & (SWIFTGI_READABLE | SWIFTGI_WRITABLE))
         && now >= x->waiting_since + x->r->server->timeout) {
         events |= SWIFTGI_STALLED;
     }
@@ -387,7 +387,7 @@ static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
             note_stop();
         }
         if (c->aborted || (c->master && c->master->aborted)) *events |= SWIFTGI_GONE;
-        *events |= timed_events(x, apr_time_now());
+        *events |= timed_events(x, x->interest, apr_time_now());
     }
     if (*events & (SWIFTGI_READABLE | SWIFTGI_WRITABLE | SWIFTGI_STALLED)) x->waiting_since = 0;
     attach_waker(x->waker);
@@ -462,7 +462,7 @@ static apr_time_t look_at_clock(void)
         swiftgi_request *x = watcher.slots[i].x;
 
         if (x) {
-            uint32_t events = timed_events(x, now);
+            uint32_t events = timed_events(x, x->interest, now);
 
             if (events || now >= next_pulse(x)) tell(x, events);
             else if (next_event(x) < next) next = next_event(x);
@@ -673,6 +673,11 @@ swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
                              uint32_t *events)
 {
     *events = 0;
+    if (interest & SWIFTGI_POLL) {
+        if (sgi_embedded_is_client_gone(x)) *events |= SWIFTGI_GONE;
+        *events |= timed_events(x, 0, apr_time_now());
+        return SWIFTGI_OK;
+    }
     if (!x->waker) return SWIFTGI_SERVER_ERROR;
     if (interest != x->interest || !x->waiting_since) x->waiting_since = apr_time_now();
     x->interest = interest;
@@ -733,15 +738,15 @@ static int process_connection(conn_rec *c)
     int status = OK;
 
     if (!k || k->is_inside) return DECLINED;
+    k->is_inside = 1;
     if (k->aside) {
         c->cs->state = CONN_STATE_HANDLER;
         go_on(k, 0);
     }
     else {
-        k->is_inside = 1;
         status = ap_run_process_connection(c);
-        k->is_inside = 0;
     }
+    k->is_inside = 0;
     if (k->aside) {
         c->cs->state = CONN_STATE_ASYNC_WAITIO;
         c->cs->sense = CONN_SENSE_WANT_READ;

@@ -137,17 +137,28 @@ package final class Exchange {
         let fields = HTTPFields(collecting: { append in
             forEachField { name, value in
                 // Its place is the authority.
-                if name.count == 4, String(repairing: name).lowercased() == "host" {
-                    host = String(repairing: value)
-                } else {
-                    append(name, value)
-                }
+                if name.isHost { host = String(repairing: value) } else { append(name, value) }
             }
         })
-        let method = variableText("REQUEST_METHOD").flatMap { HTTPRequest.Method($0) } ?? .get
         return HTTPRequest(
-            method: method, scheme: text("swiftgi.url_scheme"), authority: host ?? variableText("HTTP_HOST"),
-            path: variableText("REQUEST_URI"), headerFields: fields)
+            method: method ?? .get, scheme: variableText("REQUEST_SCHEME") ?? "http",
+            authority: host ?? variableText("HTTP_HOST"), path: variableText("REQUEST_URI"), headerFields: fields)
+    }
+
+    /// The method; the usual ones are not made anew.
+    private var method: HTTPRequest.Method? {
+        var method: HTTPRequest.Method?
+        _ = withVariable("REQUEST_METHOD".utf8.span) { name in
+            method =
+                if name.isEqual(to: "GET".utf8.span) {
+                    .get
+                } else if name.isEqual(to: "POST".utf8.span) {
+                    .post
+                } else {
+                    HTTPRequest.Method(String(repairing: name))
+                }
+        }
+        return method
     }
 
     package func onFinish(_ action: @escaping () -> Void) {
@@ -219,9 +230,7 @@ package final class Exchange {
     package var omitsBody: Bool {
         guard let head, head.permitsBody else { return true }
         var isHead = false
-        _ = withVariable("REQUEST_METHOD".utf8.span) { method in
-            isHead = method.count == 4 && String(repairing: method) == "HEAD"
-        }
+        _ = withVariable("REQUEST_METHOD".utf8.span) { isHead = $0.isEqual(to: "HEAD".utf8.span) }
         return isHead
     }
 
@@ -229,14 +238,18 @@ package final class Exchange {
 
     /// Sends a piece, after the head if that is still here.
     ///
-    /// - Parameter known: The length of the whole body, if it is known.
+    /// - Parameters:
+    ///   - known: The length of the whole body, if it is known.
+    ///   - trailers: The fields behind the last piece.
     package func send(
-        _ bytes: Span<UInt8>, flush: Bool = false, last: Bool = false, known: Int64? = nil
+        _ bytes: Span<UInt8>, flush: Bool = false, last: Bool = false, known: Int64? = nil,
+        trailers: HTTPFields? = nil
     ) throws(GatewayError) {
         try requireOpen()
         if bytes.isEmpty && !last { return }
         do throws(GatewayError) {
             try commit(length: known)
+            if let trailers { try asyncTransport?.sendTrailers(trailers) }
             try sendPiece(bytes, flush: flush, last: last)
         } catch {
             outputError = error

@@ -37,6 +37,7 @@ package final class HostedApplication: @unchecked Sendable {
 
     func start(_ server: UnsafePointer<swiftgi_server>?) -> swiftgi_status {
         guard running == nil, let host = unsafe Host(server) else { return SWIFTGI_MISUSE }
+        MainThread.install()
         do {
             let running = try makeRunning(host)
             self.host = host

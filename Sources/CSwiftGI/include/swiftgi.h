@@ -138,7 +138,10 @@ enum {
     SWIFTGI_SHUTDOWN = 128,
     /* The request ends now: resume() must not return SWIFTGI_SUSPENDED. Comes
      * with one of the three above it. */
-    SWIFTGI_ABANDONED = 256
+    SWIFTGI_ABANDONED = 256,
+    /* wait() does not wait, and needs no waker: it returns SWIFTGI_OK, and what of
+     * SWIFTGI_STOPPING to SWIFTGI_SHUTDOWN has come. For a request that is busy. */
+    SWIFTGI_POLL = 512
 };
 
 /* One request. What it is, the server knows. */

@@ -176,6 +176,8 @@ private final class BridgeTransport: AsyncTransport {
 
     func makeWaker() -> any Waker { waker }
 
+    func poll() -> WaitEvents { inner.isClientGone ? .gone : [] }
+
     func wait(for events: WaitEvents, _ exchange: AsyncExchange) -> Waited {
         // What was written is for the caller to take, and the head with it.
         if events.contains(.writable) { return .suspended }
