@@ -1,6 +1,7 @@
 /* sgi_input.c: the body of a request, out of the input filters, in bounded
  * pieces. */
 #include "sgi_input.h"
+#include "sgi_output.h"
 
 #include <http_core.h>
 #include <http_protocol.h>
@@ -145,6 +146,8 @@ static swiftgi_status read_body(swiftgi_request *x, void *buffer, size_t capacit
         if (block == APR_NONBLOCK_READ
             && (APR_STATUS_IS_EAGAIN(rv)
                 || (rv == APR_SUCCESS && APR_BRIGADE_EMPTY(x->input)))) {
+            /* httpd's filter answers "Expect: 100-continue" only when it may block. */
+            sgi_output_continue(x);
             return SWIFTGI_AGAIN;
         }
         if (rv != APR_SUCCESS) return failed(x, rv);

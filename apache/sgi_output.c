@@ -196,27 +196,37 @@ swiftgi_status sgi_output_field(swiftgi_request *x, swiftgi_bytes name, swiftgi_
     return SWIFTGI_OK;
 }
 
-swiftgi_status sgi_output_inform(swiftgi_request *x)
+/* Sends an informational response without waiting for the client. */
+static void send_interim(swiftgi_request *x, int status, apr_table_t *fields)
 {
     request_rec *r = x->r;
     apr_table_t *headers = r->headers_out;
     const char *line = r->status_line;
-    int status = r->status, before;
+    int status_before = r->status, before = sgi_wait_set_nonblocking(x, 1);
 
-    if (!x->interim || x->sent) return SWIFTGI_MISUSE;
-    r->headers_out = x->interim;
-    r->status = x->interim_status;
+    if (fields) r->headers_out = fields;
+    r->status = status;
     r->status_line = NULL;
-    before = sgi_wait_set_nonblocking(x, 1);
-    ap_send_interim_response(r, 1);
+    ap_send_interim_response(r, fields != NULL);
     sgi_output_drain(x);
     sgi_wait_set_nonblocking(x, before);
     r->headers_out = headers;
-    r->status = status;
+    r->status = status_before;
     r->status_line = line;
+}
+
+swiftgi_status sgi_output_inform(swiftgi_request *x)
+{
+    if (!x->interim || x->sent) return SWIFTGI_MISUSE;
+    send_interim(x, x->interim_status, x->interim);
     x->interim = NULL;
     x->interim_status = 0;
-    return r->connection->aborted ? SWIFTGI_CLIENT_GONE : SWIFTGI_OK;
+    return x->r->connection->aborted ? SWIFTGI_CLIENT_GONE : SWIFTGI_OK;
+}
+
+void sgi_output_continue(swiftgi_request *x)
+{
+    if (x->r->expecting_100 && !x->sent) send_interim(x, HTTP_CONTINUE, NULL);
 }
 
 swiftgi_status sgi_output_trailer(swiftgi_request *x, swiftgi_bytes name, swiftgi_bytes value)

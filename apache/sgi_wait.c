@@ -114,6 +114,7 @@ static struct {
     server_rec *server;
     int can_suspend;     /* boolean: the MPM can */
     apr_time_t stopping; /* when the child was told to stop, or 0; atomic */
+    int killed;          /* boolean: it was told to stop without grace; atomic */
 } child;
 
 static ap_filter_rec_t *flow_record;
@@ -168,7 +169,7 @@ void sgi_wait_release(swiftgi_waker *waker)
     if (__atomic_sub_fetch(&waker->references, 1, __ATOMIC_ACQ_REL) > 0) return;
     if (waker->state == SIGNALED) clear_waker(waker);
     pthread_mutex_lock(&gate.mutex);
-    if (gate.spares < SPARE_WAKERS) {
+    if (gate.spares < SPARE_WAKERS && waker->fd >= 0) {
         waker->next = gate.spare;
         gate.spare = waker;
         gate.spares++;
@@ -176,7 +177,7 @@ void sgi_wait_release(swiftgi_waker *waker)
     }
     pthread_mutex_unlock(&gate.mutex);
     if (waker) {
-        close(waker->fd);
+        if (waker->fd >= 0) close(waker->fd);
         free(waker);
     }
 }
@@ -205,12 +206,14 @@ void sgi_wait_wake(swiftgi_waker *waker)
         if (!waker->is_suspended) {
             signal_waker(waker);
         }
-        else if (gate.tokens > 0) {
+        else if (gate.tokens > 0 && !waker->has_token) {
             gate.tokens--;
             waker->has_token = 1;
             signal_waker(waker);
         }
         else {
+            /* If it has a token still, the thread that it is about to leave passes that
+             * on to whose turn it is. */
             waker->state = WAITING;
             if (!waker->is_queued) {
                 waker->is_queued = 1;
@@ -289,6 +292,14 @@ static apr_time_t stopping_since(void)
     return __atomic_load_n(&child.stopping, __ATOMIC_ACQUIRE);
 }
 
+static void note_stop(void)
+{
+    apr_time_t never = 0;
+
+    __atomic_compare_exchange_n(&child.stopping, &never, apr_time_now(), 0, __ATOMIC_ACQ_REL,
+                                __ATOMIC_ACQUIRE);
+}
+
 static apr_time_t grace(void)
 {
     return apr_time_from_sec(ap_graceful_shutdown_timeout > 0 ? ap_graceful_shutdown_timeout
@@ -306,7 +317,10 @@ static uint32_t timed_events(swiftgi_request *x, uint32_t interest, apr_time_t n
         x->knows_of_stop = 1;
         events |= SWIFTGI_STOPPING;
     }
-    if (stopping && now >= stopping + grace()) events |= SWIFTGI_SHUTDOWN;
+    if ((stopping && now >= stopping + grace())
+        || __atomic_load_n(&child.killed, __ATOMIC_ACQUIRE)) {
+        events |= SWIFTGI_SHUTDOWN;
+    }
     if ((interest & (SWIFTGI_READABLE | SWIFTGI_WRITABLE))
         && now >= x->waiting_since + x->r->server->timeout) {
         events |= SWIFTGI_STALLED;
@@ -347,7 +361,7 @@ static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
     }
     while (!*events) {
         int tick = c->master ? STREAM_TICK_MILLISECONDS : TICK_MILLISECONDS;
-        int count;
+        int count, state = 0;
 
         if (x->deadline) {
             apr_time_t left = x->deadline - apr_time_now();
@@ -362,9 +376,15 @@ static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
             if (items[1].revents & POLLOUT) *events |= SWIFTGI_WRITABLE;
             if (c->master ? items[1].revents & (POLLHUP | POLLERR) : 0)
                 *events |= SWIFTGI_READABLE;
-            if (!c->master && (items[1].revents & (POLLRDHUP | POLLHUP | POLLERR))) {
+            /* A stop without grace closes descriptors under those who poll them. */
+            if (!c->master && (items[1].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))) {
                 *events |= SWIFTGI_GONE;
             }
+        }
+        /* Prefork's children hear of a graceful stop by a signal, which runs no hook. */
+        if (!stopping_since() && ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS
+            && state == AP_MPMQ_STOPPING) {
+            note_stop();
         }
         if (c->aborted || (c->master && c->master->aborted)) *events |= SWIFTGI_GONE;
         *events |= timed_events(x, x->interest, apr_time_now());
@@ -414,13 +434,21 @@ static void note_event(const struct epoll_event *event)
 
 /* httpd lets a connection wait no longer than its Timeout: one that waits for our
  * reasons comes back before that, and waits anew. */
-static int needs_pulse(const swiftgi_request *x, apr_time_t now)
+static apr_time_t next_pulse(const swiftgi_request *x)
 {
     const server_rec *base = x->r->connection->base_server;
     apr_interval_time_t limit =
         base->timeout < x->r->server->timeout ? base->timeout : x->r->server->timeout;
 
-    return now >= x->aside_since + limit / 2;
+    return x->aside_since + limit / 2;
+}
+
+/* When the clock has something for the request, at the latest. */
+static apr_time_t next_event(const swiftgi_request *x)
+{
+    apr_time_t pulse = next_pulse(x);
+
+    return x->deadline && x->deadline < pulse ? x->deadline : pulse;
 }
 
 /* Returns when to look next. */
@@ -436,8 +464,8 @@ static apr_time_t look_at_clock(void)
         if (x) {
             uint32_t events = timed_events(x, x->interest, now);
 
-            if (events || needs_pulse(x, now)) tell(x, events);
-            else if (x->deadline && x->deadline < next) next = x->deadline;
+            if (events || now >= next_pulse(x)) tell(x, events);
+            else if (next_event(x) < next) next = next_event(x);
         }
     }
     watcher.next_look = next;
@@ -616,7 +644,7 @@ static int suspend(swiftgi_request *x, void *task)
     pthread_mutex_unlock(&gate.mutex);
     slot = &watcher.slots[k->slot];
     slot->x = x;
-    is_early = watcher.suspended++ == 0 || (x->deadline && x->deadline < watcher.next_look);
+    is_early = watcher.suspended++ == 0 || next_event(x) < watcher.next_look;
     if (slot->is_gone) tell(x, SWIFTGI_GONE);
     pthread_mutex_unlock(&watcher.mutex);
     if (is_early) wake_watcher();
@@ -775,7 +803,13 @@ static int pre_close_connection(conn_rec *c)
 static apr_status_t drop_connection(void *data)
 {
     sgi_connection *k = data;
+    apr_os_sock_t fd;
 
+    if (k->is_replaced && apr_os_sock_get(&fd, k->socket) == APR_SUCCESS && fd < 0) {
+        /* httpd could not poll the waker, and has closed it for the client. */
+        k->aside->waker->fd = -1;
+        close(k->client);
+    }
     if (k->aside) {
         swiftgi_request *x = k->aside;
         swiftgi_waker *waker = x->waker;
@@ -851,9 +885,10 @@ static int pre_connection(conn_rec *c, void *csd)
 
 static void child_stopping(apr_pool_t *pchild, int graceful)
 {
-    /* This may be a signal handler. Without grace httpd does not wait for anybody. */
-    if (!graceful) return;
-    __atomic_store_n(&child.stopping, apr_time_now(), __ATOMIC_RELEASE);
+    /* This may be a signal handler. Without grace httpd waits for nobody but those who
+     * have a thread. */
+    if (graceful) note_stop();
+    else __atomic_store_n(&child.killed, 1, __ATOMIC_RELEASE);
     wake_watcher();
 }
 
@@ -863,6 +898,7 @@ void sgi_wait_start(apr_pool_t *pchild, server_rec *s)
 
     child.server = s;
     child.stopping = 0;
+    child.killed = 0;
 #ifdef AP_MPMQ_CAN_WAITIO
     ap_mpm_query(AP_MPMQ_CAN_WAITIO, &can_wait);
 #endif
