@@ -31,7 +31,7 @@ package final class Exchange {
     private var startCalled = false
     private var inputError: GatewayError?
     /// Behind output that failed nothing is sent: the response would have a hole.
-    private var outputError: GatewayError?
+    package private(set) var outputError: GatewayError?
     private var lineBuffer: [UInt8] = []
     private var linePosition = 0
     private var errorLine = ""

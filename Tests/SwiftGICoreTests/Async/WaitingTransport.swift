@@ -173,6 +173,15 @@ final class WaitingTransport: AsyncTransport, @unchecked Sendable {
         }
     }
 
+    func poll() -> WaitEvents {
+        note("poll")
+        return state.withLock { state in
+            let events = state.posted.intersection([.gone, .expired, .stopping, .stopped])
+            state.posted.subtract(events)
+            return events
+        }
+    }
+
     func makeWaker() -> any Waker {
         note("makeWaker")
         return WaitingWaker(self)
