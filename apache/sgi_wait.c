@@ -164,22 +164,32 @@ static swiftgi_waker *make_waker(void)
     return waker;
 }
 
-void sgi_wait_release(swiftgi_waker *waker)
+/* Nobody has it any more. The gate's mutex is held. */
+static void keep_waker(swiftgi_waker *waker)
 {
-    if (__atomic_sub_fetch(&waker->references, 1, __ATOMIC_ACQ_REL) > 0) return;
     if (waker->state == SIGNALED) clear_waker(waker);
-    pthread_mutex_lock(&gate.mutex);
     if (gate.spares < SPARE_WAKERS && waker->fd >= 0) {
         waker->next = gate.spare;
         gate.spare = waker;
         gate.spares++;
-        waker = NULL;
+        return;
     }
+    if (waker->fd >= 0) close(waker->fd);
+    free(waker);
+}
+
+/* Returns whether it was the last reference. */
+static int drop_reference(swiftgi_waker *waker)
+{
+    return __atomic_sub_fetch(&waker->references, 1, __ATOMIC_ACQ_REL) == 0;
+}
+
+void sgi_wait_release(swiftgi_waker *waker)
+{
+    if (!drop_reference(waker)) return;
+    pthread_mutex_lock(&gate.mutex);
+    keep_waker(waker);
     pthread_mutex_unlock(&gate.mutex);
-    if (waker) {
-        if (waker->fd >= 0) close(waker->fd);
-        free(waker);
-    }
 }
 
 static void retain_waker(swiftgi_waker *waker)
@@ -228,37 +238,24 @@ void sgi_wait_wake(swiftgi_waker *waker)
     pthread_mutex_unlock(&gate.mutex);
 }
 
-/* Gives a token to the next waker, or back. The gate's mutex is held; returns a waker
- * to release when it is not. */
-static swiftgi_waker *pass_token(void)
+/* Gives a token to the next waker, or back. The gate's mutex is held. */
+static void pass_token(void)
 {
-    swiftgi_waker *waker, *dropped = NULL;
+    swiftgi_waker *waker;
+    int is_given = 0;
 
-    while ((waker = gate.first) != NULL) {
+    while (!is_given && (waker = gate.first) != NULL) {
         gate.first = waker->next;
         if (!gate.first) gate.last = NULL;
+        waker->next = NULL;
         waker->is_queued = 0;
-        waker->next = dropped;
-        dropped = waker;
         if (waker->state == WAITING) {
-            waker->has_token = 1;
+            waker->has_token = is_given = 1;
             signal_waker(waker);
-            return dropped;
         }
+        if (drop_reference(waker)) keep_waker(waker);
     }
-    gate.tokens++;
-    return dropped;
-}
-
-static void release_dropped(swiftgi_waker *dropped)
-{
-    while (dropped) {
-        swiftgi_waker *next = dropped->next;
-
-        dropped->next = NULL;
-        sgi_wait_release(dropped);
-        dropped = next;
-    }
+    if (!is_given) gate.tokens++;
 }
 
 /* The request is on a thread again: the waker can be used anew. It keeps its token
@@ -274,15 +271,12 @@ static void attach_waker(swiftgi_waker *waker)
 
 static void return_token(swiftgi_waker *waker)
 {
-    swiftgi_waker *dropped = NULL;
-
     pthread_mutex_lock(&gate.mutex);
     if (waker->has_token) {
         waker->has_token = 0;
-        dropped = pass_token();
+        pass_token();
     }
     pthread_mutex_unlock(&gate.mutex);
-    release_dropped(dropped);
 }
 
 /* ---- what ends a wait, but for the waker ---- */

@@ -86,6 +86,12 @@ struct Configuration {
         }
     }
 
+    func with(threads: Int) -> Configuration {
+        var configuration = self
+        configuration.threads = threads
+        return configuration
+    }
+
     func preparing(_ prepare: @escaping @Sendable (_ root: String) throws -> Void) -> Configuration {
         var configuration = self
         let before = configuration.prepare

@@ -40,15 +40,6 @@ enum ProcessTable {
         return names.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\($0)") }
     }
 
-    /// The number that the next descriptor of the process gets.
-    static func nextDescriptor(of pid: pid_t) -> Int {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd")) ?? []
-        let taken = Set(names.compactMap { Int($0) })
-        var number = 0
-        while taken.contains(number) { number += 1 }
-        return number
-    }
-
     /// A line of /proc/<pid>/status that is a size, in KiB.
     static func memory(_ name: String, of pid: pid_t) -> Int? {
         for line in readText("/proc/\(pid)/status").split(separator: "\n") where line.hasPrefix(name + ":") {
@@ -103,21 +94,5 @@ struct DescriptorCount: Equatable, CustomStringConvertible {
 
     var description: String {
         counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
-    }
-}
-
-/// Limits of another process.
-enum ResourceLimit {
-    static func descriptors(of pid: pid_t) throws -> Int { try prlimit(pid, "NOFILE", nil) }
-
-    /// Sets the soft limit of open files.
-    static func setDescriptors(of pid: pid_t, to count: Int) throws { _ = try prlimit(pid, "NOFILE", count) }
-
-    private static func prlimit(_ pid: pid_t, _ name: String, _ value: Int?) throws -> Int {
-        var arguments = ["--pid", "\(pid)", "--noheadings", "--raw", "--output", "SOFT"]
-        arguments.append(value.map { "--\(name.lowercased())=\($0):" } ?? "--\(name.lowercased())")
-        let result = try Command.run("prlimit", arguments)
-        guard result.status == 0 else { throw Command.Failure(description: "prlimit: \(result)") }
-        return Int(result.output.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
     }
 }

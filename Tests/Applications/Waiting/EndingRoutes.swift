@@ -55,6 +55,20 @@ let endingRoutes: [String: Route] = [
         if call["gate"] != nil { try await call.passGate() }
         try await writer.finish(Array("goodbye\n".utf8))
     },
+    // Leaves this process without descriptors, until they are given back.
+    "/take-descriptors": { _, _, sender in
+        taken.withLock { taken in
+            while case let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC), descriptor >= 0 { taken.append(descriptor) }
+        }
+        try await sender.sendAndFinish(plain, Array("taken\n".utf8))
+    },
+    "/give-descriptors": { _, _, sender in
+        taken.withLock { taken in
+            for descriptor in taken { close(descriptor) }
+            taken = []
+        }
+        try await sender.sendAndFinish(plain, Array("given\n".utf8))
+    },
     // Waits for what nobody ever does.
     "/forgotten": { call, _, _ in
         call.journal("waiting")
@@ -62,6 +76,7 @@ let endingRoutes: [String: Route] = [
     },
 ]
 
+private let taken = Mutex<[Int32]>([])
 private let forgotten = Mutex<[UnsafeContinuation<Void, Never>]>([])
 
 /// The writer, or none if the head can't be sent.

@@ -36,18 +36,6 @@ let taskRoutes: [String: Route] = [
         for hop in 0..<call.number("count", 1) { count += await Task.detached { pause(hop % 50) }.value }
         try await sender.sendAndFinish(plain, Array("\(count)\n".utf8))
     },
-    // How many requests were resumed at a time, each on its thread: waits for `others` without leaving it.
-    "/together": { call, _, sender in
-        try await Task.sleep(for: .milliseconds(1))
-        let others = call.number("others", 1)
-        present.withLock { $0 += 1 }
-        var looks = 0
-        while looks < 2000, present.withLock({ $0 }) <= others {
-            usleep(5000)
-            looks += 1
-        }
-        try await sender.sendAndFinish(plain, Array((looks < 2000 ? "together\n" : "alone\n").utf8))
-    },
     // A task that is there when the request is over; it tells what it gets then.
     "/outlived": { call, reader, sender in
         let body = reader.sequence()
@@ -85,8 +73,6 @@ let taskRoutes: [String: Route] = [
         try await box.finish()
     },
 ]
-
-private let present = Mutex(0)
 
 /// Takes some microseconds without giving up the thread. Returns 1.
 private func pause(_ microseconds: Int) -> Int {
