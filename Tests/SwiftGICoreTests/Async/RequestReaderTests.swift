@@ -126,8 +126,9 @@ struct RequestReaderTests {
             let again = try await reader.sequence().trailers
             try await sender.sendAndFinish(.ok, Array("\(counts) \(checksum) \(again.count)".utf8))
         }
-        request.give("x")
         await request.waits(for: .readable)
+        request.give("x")
+        await request.holds { $0.waits.count == 2 }
         request.endInput([("ETag", "sum"), ("Server", "s")])
         #expect(await request.outcome == .completed)
         #expect(request.text == "[0, 0] sum 2")
