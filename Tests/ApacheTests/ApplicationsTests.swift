@@ -54,6 +54,19 @@ import Testing
         }
     }
 
+    /// `httpd -X` is one process and stays one.
+    @Test(arguments: Configuration.MPM.allCases)
+    func traitsOfOneProcess(_ mpm: Configuration.MPM) async throws {
+        try await withStoppedServer(.behaviour(mpm: mpm)) { server in
+            let command = try Command(Paths.httpd, ["-d", server.root, "-f", "\(server.root)/httpd.conf", "-X"])
+            try wait("httpd to answer") { (try? server.get("/app/traits"))?.status == 200 }
+            #expect(try server.get("/app/traits").variables["multiprocess"] == "false")
+            kill(command.pid, SIGTERM)
+            let result = try command.finish()
+            #expect(result.status == 0, "\(result)")
+        }
+    }
+
     /// An application in C that breaks the rules of the binary interface: it is told so, and
     /// nothing else happens.
     @Test func misuseOfTheInterface() async throws {
