@@ -28,7 +28,9 @@ check: module applications ## formats, lints, exported symbols, coverage of the 
 
 cost: module applications ## what a request costs: allocations, instructions (valgrind, ab)
 	@Tests/Cost/cost.sh .build/apps/release/libHello.so
-	@Tests/Cost/httpd.sh .build/apache/.libs/mod_swiftgi.so .build/apps/release/libHello.so
+	@Tests/Cost/cost.sh .build/apps/release/libAsyncHello.so
+	@Tests/Cost/httpd.sh .build/apache/.libs/mod_swiftgi.so .build/apps/release/libHello.so \
+	    .build/apps/release/libAsyncHello.so
 
 bench: module ## compare with peers: a table, report.json, charts; QUICK=1 SCENARIO= CONTESTANT=
 	@.ci/bench

@@ -16,6 +16,8 @@ struct Sample {
     /// Connections that the server closed before a request, as a part of the requests: httpd does so with
     /// idle ones when all its threads are busy, and the client opens another.
     var closed: Double = 0
+    /// The part of the machine that others used meanwhile: what was measured is then not only ours.
+    var disturbance: Double = 0
 }
 
 /// Who asks.
@@ -40,6 +42,7 @@ struct LoadGenerator {
 
     func measure(_ server: RunningServer, _ request: Request, _ load: Load, seconds: Double) throws -> Sample {
         let before = server.tree.processorTime
+        let others = MachineUse()
         let begin = Clock.now
         let generator = try start(server, request, load, seconds: seconds)
         if case .wrk = load {
@@ -50,9 +53,11 @@ struct LoadGenerator {
         let status = generator.wait(for: seconds + 40)
         let duration = Clock.now - begin
         let after = server.tree
+        let used = after.processorTime - before
         guard status == 0 else { throw Failure("load generator: status \(status): \(generator.output.suffix(300))") }
         var result = try result(generator.output, load)
-        result.processor = (after.processorTime - before) * 1e6 / max(1, result.processor)
+        result.disturbance = others.share(besides: used + generator.processorTime, in: duration)
+        result.processor = used * 1e6 / max(1, result.processor)
         result.memory = Double(after.memory) / Double(server.setup.children)
         result.loadBusy = generator.processorTime / duration / Double(processors.count)
         return result

@@ -54,3 +54,24 @@ struct ProcessTree {
         return Array(text[text.index(after: end)...].split(separator: " ").dropFirst())
     }
 }
+
+/// What the whole machine has done, from a moment on.
+struct MachineUse {
+    private let begin = MachineUse.busy
+
+    /// The part of the machine that was used by others than ours, who used so many seconds.
+    func share(besides ours: Double, in duration: Double) -> Double {
+        let all = Self.busy - begin
+        return max(0, all - ours) / duration / Double(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    }
+
+    /// Seconds in which processors were busy, or stolen by the host of a virtual machine.
+    private static var busy: Double {
+        let text = (try? String(contentsOfFile: "/proc/stat", encoding: .utf8)) ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix("cpu ") }
+        // user, nice, system, idle, iowait, irq, softirq, steal
+        let ticks = (line?.split(separator: " ").dropFirst() ?? []).compactMap { Double($0) }
+        guard ticks.count > 7 else { return 0 }
+        return (ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6] + ticks[7]) / Double(sysconf(Int32(_SC_CLK_TCK)))
+    }
+}

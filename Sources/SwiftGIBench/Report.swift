@@ -33,6 +33,20 @@ struct Report {
         }
     }
 
+    /// Beyond this part of the machine others make a measurement doubtful.
+    static let tolerableDisturbance = 0.08
+
+    /// How much of the machine others have used, if that was too much to trust the figures.
+    var disturbance: String? {
+        let all = samples.values.flatMap { $0.values.flatMap { $0.map(\.disturbance) } }
+        let many = all.filter { $0 > Self.tolerableDisturbance }
+        guard !many.isEmpty else { return nil }
+        return """
+            Others used more than \(text(Self.tolerableDisturbance * 100, 0)) % of the machine during \(many.count) of \
+            \(all.count) measurements, \(text(many.median * 100, 0)) % in the middle: repeat it on a quiet machine.
+            """
+    }
+
     mutating func drop(_ scenario: String, _ contestant: String) { samples[scenario]?[contestant] = nil }
 
     mutating func add(_ sample: Sample, _ curve: String, _ point: Int, _ contestant: String) {

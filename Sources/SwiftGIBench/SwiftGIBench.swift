@@ -76,6 +76,7 @@ struct Compare: ParsableCommand {
         let report = bench.report
         try report.write(to: directory)
         say(report.targetTable)
+        if let disturbance = report.disturbance { say(disturbance) }
         say("Report, details and charts are in \(directory); it took \(Int(Clock.now - begin)) s")
     }
 }

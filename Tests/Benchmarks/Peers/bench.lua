@@ -58,7 +58,7 @@ local routes = {
         return apache2.OK
     end,
     ["/app/wait"] = function(r)
-        r.sleep(0.05)
+        r.usleep(50000)
         return answer(r, "text/plain", hello)
     end,
 }

@@ -96,7 +96,12 @@ static void *accept_all(void *unused)
 
     FCGX_InitRequest(&request, listening, 0);
     while (FCGX_Accept_r(&request) == 0) {
+        char rest[1024];
+
         serve(&request);
+        /* What is left of the body, or its end, would be taken for the next
+         * request, and the connection closed. */
+        while (FCGX_GetStr(rest, sizeof(rest), request.in) > 0) continue;
         FCGX_Finish_r(&request);
     }
     return unused;
