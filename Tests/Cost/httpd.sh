@@ -21,7 +21,7 @@ trap '[[ -z $pid ]] || kill -KILL "$pid" 2> /dev/null || true; rm -rf "$work"' E
 port=$(perl -MIO::Socket::INET -e \
     'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport')
 modules=$(apxs -q LIBEXECDIR)
-mkdir "$work/htdocs" "$work/build"
+mkdir "$work/build"
 cp "$module" "$work/mod_swiftgi.so"
 cp "$@" "$work"
 cp "$here/mod_limit.c" "$work/build"
@@ -37,9 +37,10 @@ LoadModule mpm_prefork_module $modules/mod_mpm_prefork.so
 LoadModule authz_core_module $modules/mod_authz_core.so
 LoadModule swiftgi_module $work/mod_swiftgi.so
 LoadModule limit_module $work/mod_limit.so
-DocumentRoot $work/htdocs
+DocumentRoot $work
 MaxKeepAliveRequests 0
-<Directory $work>
+<Directory />
+    AllowOverride None
     Require all granted
 </Directory>
 <Location /limit>
@@ -50,7 +51,7 @@ for library in "$@"; do
     name=$(basename "$library" .so)
     echo "SwiftGIScriptAlias /${name#lib} $work/${library##*/}" >> "$work/httpd.conf"
 done
-touch "$work/htdocs/limit"
+touch "$work/limit"
 become=()
 if [[ $EUID -eq 0 ]]; then
     chown -R www-data "$work"
