@@ -79,9 +79,27 @@ if Context.environment["SWIFTGI_APPLICATIONS"] != nil {
     for target in package.targets where target.name == "Conformance" {
         target.dependencies.append("SwiftGIConformance")
     }
+    // What only `make bench` builds: the same answers by both contracts, and zlib for their checksum.
+    if Context.environment["SWIFTGI_APPLICATIONS"] == "bench" {
+        package.targets.append(.systemLibrary(name: "CZlib", path: "Tests/Benchmarks/CZlib"))
+        for (name, directory) in [("Bench", "Gateway"), ("AsyncBench", "Async")] {
+            package.products.append(.library(name: name, type: .dynamic, targets: [name]))
+            package.targets.append(
+                .target(name: name, dependencies: ["SwiftGI", "CZlib"], path: "Tests/Benchmarks/\(directory)"))
+        }
+    }
     // Two libraries with the same module name, which SwiftPM itself refuses: the compiler's last
     // -module-name counts.
     for target in package.targets where ["TwinA", "TwinB"].contains(target.name) {
         target.swiftSettings = [.unsafeFlags(["-module-name", "Twin"])]
     }
+}
+
+// The tool behind `make bench`, which nobody else needs: it brings a package of its own.
+if Context.environment["SWIFTGI_BENCH"] != nil {
+    package.dependencies.append(.package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"))
+    package.targets.append(
+        .executableTarget(
+            name: "SwiftGIBench",
+            dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")]))
 }
