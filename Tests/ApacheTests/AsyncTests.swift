@@ -94,7 +94,8 @@ import Testing
     func trailersOfTheRequest(_ mpm: Configuration.MPM) async throws {
         try await withServer(.waiting(mpm: mpm)) { server in
             let client = try server.connect()
-            try client.request("POST /wait/request-trailers HTTP/1.1", ["Host: localhost", "Transfer-Encoding: chunked"])
+            try client.request(
+                "POST /wait/request-trailers HTTP/1.1", ["Host: localhost", "Transfer-Encoding: chunked"])
             try client.sendChunk("body")
             try client.send("0\r\nX-One: a\r\nX-Two: b\r\n\r\n")
             let text = try client.response().text
