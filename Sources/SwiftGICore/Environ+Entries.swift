@@ -99,20 +99,18 @@ extension Environ {
 extension HTTPFields {
     /// The fields that an enumeration gives, without those whose names are not HTTP's.
     package init(collecting enumerate: ((Span<UInt8>, Span<UInt8>) -> Void) -> Void) {
-        // To append to HTTPFields one by one costs more.
-        var fields: [HTTPField] = []
-        fields.reserveCapacity(16)
+        self.init()
+        reserveCapacity(12)
         enumerate { name, value in
             // HTTPFields traps on more.
-            guard fields.count < UInt16.max - 1, let name = HTTPField.Name(interning: name) else { return }
+            guard count < UInt16.max - 1, let name = HTTPField.Name(interning: name) else { return }
+            // What is text already costs a fraction of what has to be looked at byte by byte.
             if value.isASCII {
-                fields.append(HTTPField(name: name, value: String(repairing: value)))
+                append(HTTPField(name: name, value: String(repairing: value)))
             } else {
-                fields.append(HTTPField(name: name, value: [UInt8](copying: value)))
+                append(HTTPField(name: name, value: [UInt8](copying: value)))
             }
         }
-        self.init()
-        append(contentsOf: fields)
     }
 }
 
