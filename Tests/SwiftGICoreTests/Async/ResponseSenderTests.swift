@@ -310,6 +310,24 @@ struct ResponseSenderTests {
             ])
     }
 
+    @Test("Behind a head that has nothing else to take it along", arguments: [false, true])
+    func trailersAlone(_ isWhole: Bool) async {
+        let outcome = await request.outcome { _, _, _, sender in
+            if isWhole {
+                try await sender.sendAndFinish(.ok, trailers: [.eTag: "sum"])
+            } else {
+                try await sender.send(.ok).finish(trailers: [.eTag: "sum"])
+            }
+        }
+        #expect(outcome == .completed)
+        #expect(
+            request.events == [
+                .head(200, [], length: isWhole ? 0 : nil), .trailers(["ETag: sum"]),
+                .piece([], flush: false, last: true),
+            ])
+        #expect(request.violations.isEmpty)
+    }
+
     @Test("Trailers come with a whole response, and once if it has to wait", arguments: WaitMode.allCases)
     func trailersOnce(_ mode: WaitMode) async {
         let request = WaitingTransport(mode)

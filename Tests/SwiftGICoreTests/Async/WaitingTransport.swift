@@ -356,6 +356,10 @@ final class WaitingTransport: AsyncTransport, @unchecked Sendable {
 
     func sendTrailers(_ fields: HTTPFields) throws(GatewayError) {
         note("sendTrailers")
+        state.withLock { state in
+            let hasHead = state.events.contains { if case .head = $0 { true } else { false } }
+            if !hasHead { state.violations.append("trailers before the head") }
+        }
         try output(.trailers(fields.map(\.description)))
     }
 
