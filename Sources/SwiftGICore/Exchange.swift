@@ -226,21 +226,6 @@ package final class Exchange {
         if isHeadSent { throw GatewayError(.finished, "the head was sent") }
     }
 
-    /// Stores the fields behind the body. They go out with the last piece, and the head before them.
-    ///
-    /// - Parameter known: The length of the whole body, if it is known.
-    package func sendTrailers(_ fields: HTTPFields, known: Int64?) throws(GatewayError) {
-        try requireOpen()
-        let fields = try ResponseHead.checkTrailers(fields)
-        do throws(GatewayError) {
-            try commit(length: known)
-            try asyncTransport?.sendTrailers(fields)
-        } catch {
-            outputError = error
-            throw error
-        }
-    }
-
     /// Every further write throws this.
     package func failOutput(_ error: GatewayError) {
         if phase != .complete { outputError = outputError ?? error }

@@ -27,8 +27,9 @@ struct MisuseTests {
         process.executableURL = URL(filePath: "/usr/bin/env")
         process.arguments = [
             "swiftc", "-frontend", stage, "-o", "/dev/null", "-verify", "-verify-ignore-unrelated", "-swift-version",
-            "6", "-module-name", "Misuse", "-I", modules.path, "-I",
-            Self.repository.appending(path: "Sources/CSwiftGI/include").path, file.path,
+            "6", "-module-name", "Misuse", "-I", modules.path,
+            "-I", Self.repository.appending(path: "Sources/CSwiftGI/include").path,
+            "-I", Self.repository.appending(path: "Sources/CSwiftGISystem/include").path, file.path,
         ]
         let pipe = Pipe()
         process.standardOutput = pipe
