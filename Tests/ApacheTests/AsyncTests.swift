@@ -94,7 +94,8 @@ import Testing
     func trailersOfTheRequest(_ mpm: Configuration.MPM) async throws {
         try await withServer(.waiting(mpm: mpm)) { server in
             let client = try server.connect()
-            try client.request("POST /wait/request-trailers HTTP/1.1", ["Host: localhost", "Transfer-Encoding: chunked"])
+            try client.request(
+                "POST /wait/request-trailers HTTP/1.1", ["Host: localhost", "Transfer-Encoding: chunked"])
             try client.sendChunk("body")
             try client.send("0\r\nX-One: a\r\nX-Two: b\r\n\r\n")
             let text = try client.response().text
@@ -139,7 +140,7 @@ import Testing
     /// Wakes come while the thread is still leaving, and are lost if anybody loses them.
     @Test(arguments: [Configuration.MPM.event, .worker])
     func wakesAtEveryMoment(_ mpm: Configuration.MPM) async throws {
-        try await withServer(.waiting(mpm: mpm, threads: 2)) { server in
+        try await withServer(.waiting(mpm: mpm, threads: mpm == .event ? 2 : 10)) { server in
             let port = server.port
             let requests = (0..<8).map { _ in
                 Background {

@@ -170,7 +170,9 @@ import Testing
             _ = try client.response()
             try client.request("GET /wait/events?count=2&ms=200 HTTP/1.1")
             let text = try client.response().text
-            let log = { readText("\(server.root)/logs/suspended.log").split(separator: "\n").filter { $0.hasPrefix("/wait") } }
+            let log = {
+                readText("\(server.root)/logs/suspended.log").split(separator: "\n").filter { $0.hasPrefix("/wait") }
+            }
             try wait("both lines") { log().count == 2 }
             let facts = log().map { $0.split(separator: "|").map { String($0) } }
             #expect(facts[0][0...2] == ["/wait/sleep", "200", "6"])

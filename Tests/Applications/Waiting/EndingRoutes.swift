@@ -58,7 +58,9 @@ let endingRoutes: [String: Route] = [
     // Leaves this process without descriptors, until they are given back.
     "/take-descriptors": { _, _, sender in
         taken.withLock { taken in
-            while case let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC), descriptor >= 0 { taken.append(descriptor) }
+            while case let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC), descriptor >= 0 {
+                taken.append(descriptor)
+            }
         }
         try await sender.sendAndFinish(plain, Array("taken\n".utf8))
     },
