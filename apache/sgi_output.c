@@ -1,6 +1,7 @@
 /* sgi_output.c: the response, into the output filters: status and fields checked,
  * the body in buckets, and an end that tells the truth. */
 #include "sgi_output.h"
+#include "sgi_input.h"
 #include "sgi_wait.h"
 
 #include <http_core.h>
@@ -380,7 +381,8 @@ static swiftgi_status pass_without_waiting(swiftgi_request *x, uint32_t flags)
     /* The end of the response leaves together with the request's. */
     if (status == SWIFTGI_OK && !x->complete) drained = sgi_output_drain(x);
     sgi_wait_set_nonblocking(x, before);
-    if (x->r->connection->aborted) return SWIFTGI_CLIENT_GONE;
+    /* A stream of HTTP/2 that has come to its end looks like one that was left. */
+    if (x->r->connection->aborted && !x->complete) return SWIFTGI_CLIENT_GONE;
     return status == SWIFTGI_OK && !drained ? SWIFTGI_AGAIN : status;
 }
 
@@ -540,6 +542,8 @@ int sgi_output_finish(swiftgi_request *x, swiftgi_status outcome)
 {
     int status;
 
+    /* These answers come when their time is over, and wait for nothing. */
+    if (outcome == SWIFTGI_EXPIRED || outcome == SWIFTGI_STOPPED) sgi_input_discard(x);
     if (x->guard) ap_remove_output_filter(x->guard);
     if (x->answered) return OK;
     if (outcome == SWIFTGI_OK && !x->complete) {

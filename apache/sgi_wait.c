@@ -12,6 +12,7 @@
  * deadlines, and to httpd's own limit on the time that a connection may wait. */
 #include "sgi_wait.h"
 #include "sgi_embedded.h"
+#include "sgi_input.h"
 #include "sgi_output.h"
 
 #include <ap_mpm.h>
@@ -37,6 +38,10 @@
 /* How long requests may go on behind a graceful stop, if GracefulShutdownTimeout
  * does not say. */
 #define GRACE_SECONDS 30
+
+/* How long before httpd's parent kills them they are cancelled, so that clients get an
+ * answer. */
+#define ANSWER_SECONDS 1
 
 /* How often what cannot be polled is looked at. */
 #define TICK_MILLISECONDS 1000
@@ -294,25 +299,30 @@ static void note_stop(void)
                                 __ATOMIC_ACQUIRE);
 }
 
-static apr_time_t grace(void)
+/* When requests are cancelled because the server ends; 0 if it does not. */
+static apr_time_t last_moment(void)
 {
-    return apr_time_from_sec(ap_graceful_shutdown_timeout > 0 ? ap_graceful_shutdown_timeout
-                                                              : GRACE_SECONDS);
+    apr_time_t stopping = stopping_since();
+    int seconds =
+        ap_graceful_shutdown_timeout > 0 ? ap_graceful_shutdown_timeout : GRACE_SECONDS;
+
+    if (!stopping) return 0;
+    return stopping
+           + apr_time_from_sec(seconds > ANSWER_SECONDS ? seconds - ANSWER_SECONDS : seconds);
 }
 
 /* Events that only a clock brings; tells of a stop once. */
 static uint32_t timed_events(swiftgi_request *x, uint32_t interest, apr_time_t now)
 {
-    apr_time_t stopping = stopping_since();
+    apr_time_t last = last_moment();
     uint32_t events = 0;
 
     if (x->deadline && now >= x->deadline) events |= SWIFTGI_DEADLINE;
-    if (stopping && !x->knows_of_stop) {
+    if (last && !x->knows_of_stop) {
         x->knows_of_stop = 1;
         events |= SWIFTGI_STOPPING;
     }
-    if ((stopping && now >= stopping + grace())
-        || __atomic_load_n(&child.killed, __ATOMIC_ACQUIRE)) {
+    if ((last && now >= last) || __atomic_load_n(&child.killed, __ATOMIC_ACQUIRE)) {
         events |= SWIFTGI_SHUTDOWN;
     }
     if ((interest & (SWIFTGI_READABLE | SWIFTGI_WRITABLE))
@@ -355,10 +365,12 @@ static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
     }
     while (!*events) {
         int tick = c->master ? STREAM_TICK_MILLISECONDS : TICK_MILLISECONDS;
+        apr_time_t end = last_moment();
         int count, state = 0;
 
-        if (x->deadline) {
-            apr_time_t left = x->deadline - apr_time_now();
+        if (x->deadline && (!end || x->deadline < end)) end = x->deadline;
+        if (end) {
+            apr_time_t left = end - apr_time_now();
 
             if (left < apr_time_from_msec(tick))
                 tick = left > 0 ? (int)apr_time_as_msec(left) + 1 : 0;
@@ -384,6 +396,8 @@ static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
         *events |= timed_events(x, x->interest, apr_time_now());
     }
     if (*events & (SWIFTGI_READABLE | SWIFTGI_WRITABLE | SWIFTGI_STALLED)) x->waiting_since = 0;
+    /* For the access log, and so that nobody writes to it. */
+    if (*events & SWIFTGI_GONE) c->aborted = 1;
     attach_waker(x->waker);
     return SWIFTGI_OK;
 }
@@ -440,9 +454,10 @@ static apr_time_t next_pulse(const swiftgi_request *x)
 /* When the clock has something for the request, at the latest. */
 static apr_time_t next_event(const swiftgi_request *x)
 {
-    apr_time_t pulse = next_pulse(x);
+    apr_time_t next = next_pulse(x), last = last_moment();
 
-    return x->deadline && x->deadline < pulse ? x->deadline : pulse;
+    if (x->deadline && x->deadline < next) next = x->deadline;
+    return last && last < next ? last : next;
 }
 
 /* Returns when to look next. */
@@ -670,6 +685,7 @@ swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
     if (interest & SWIFTGI_POLL) {
         if (sgi_embedded_is_client_gone(x)) *events |= SWIFTGI_GONE;
         *events |= timed_events(x, 0, apr_time_now());
+        if (*events & SWIFTGI_GONE) x->r->connection->aborted = 1;
         return SWIFTGI_OK;
     }
     if (!x->waker) return SWIFTGI_SERVER_ERROR;
@@ -690,8 +706,10 @@ static void finish(sgi_connection *k, swiftgi_request *x, swiftgi_status outcome
 {
     request_rec *r = x->r;
     conn_rec *c = r->connection;
-    int status = sgi_output_finish(x, outcome);
+    int status;
 
+    sgi_input_discard(x);
+    status = sgi_output_finish(x, outcome);
     sgi_wait_end(x);
     ap_die(status, r);
     ap_process_request_after_handler(r);

@@ -140,7 +140,7 @@ import Testing
     /// Wakes come while the thread is still leaving, and are lost if anybody loses them.
     @Test(arguments: [Configuration.MPM.event, .worker])
     func wakesAtEveryMoment(_ mpm: Configuration.MPM) async throws {
-        try await withServer(.waiting(mpm: mpm, threads: 2)) { server in
+        try await withServer(.waiting(mpm: mpm, threads: mpm == .event ? 2 : 10)) { server in
             let port = server.port
             let requests = (0..<8).map { _ in
                 Background {

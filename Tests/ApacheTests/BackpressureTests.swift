@@ -52,27 +52,43 @@ import Testing
     /// All comes, however slowly it is read.
     @Test(arguments: Configuration.MPM.allCases)
     func slowReaders(_ mpm: Configuration.MPM) async throws {
-        try await withServer(.waiting(mpm: mpm, threads: 4)) { server in
-            let clients = try (0..<(mpm == .event ? 12 : 2)).map { number in
+        try await withServer(.waiting("KeepAliveTimeout 20", mpm: mpm, threads: 4)) { server in
+            let clients = try (0..<(mpm == .event ? 8 : 2)).map { _ in
                 let client = try server.connect()
-                try client.request("GET /wait/bytes?count=8000000\(number % 2 == 0 ? "&length=yes" : "") HTTP/1.1")
+                try client.request("GET /wait/bytes?count=6000000&length=yes HTTP/1.1")
                 return client
             }
             #expect(try server.get("/app/hello").status == 200)
-            for (number, client) in clients.enumerated() {
-                let head = try client.head()
-                if number % 2 == 0 {
-                    #expect(try client.drain(8_000_000, matching: bytePattern))
-                } else {
-                    let body = try client.body(of: head)
-                    #expect(body.count == 8_000_000)
-                    #expect(body.enumerated().allSatisfy { $1 == UInt8($0 % 251) })
-                }
-            }
             for client in clients {
-                try client.request("GET /wait/sleep HTTP/1.1")
-                #expect(try client.response().text == "slept\n")
+                #expect(try client.head()["Content-Length"] == "6000000")
+                #expect(try client.drain(6_000_000, matching: bytePattern))
             }
+            let client = clients[0]
+            try client.request("GET /wait/bytes?count=700000&piece=70000 HTTP/1.1")
+            let body = try client.response().body
+            #expect(body.count == 700_000)
+            #expect(body.enumerated().allSatisfy { $1 == UInt8($0 % 251) })
+        }
+    }
+
+    /// The answer does not wait for a body that nobody wants, nor does a thread.
+    @Test func bodiesThatNobodyReads() async throws {
+        try await withServer(.waiting(threads: 3)) { server in
+            let clients = try (0..<20).map { _ in
+                let client = try server.connect()
+                try client.request(
+                    "POST /wait/gate?gate=\(server.gate()) HTTP/1.1", ["Host: localhost", "Content-Length: 10"])
+                return client
+            }
+            try server.waitForJournal("waiting", times: 20)
+            try clients[0].send("all of it.")
+            try server.open(gate: server.gate())
+            for client in clients { #expect(try client.response().text == "passed\n") }
+            #expect(try server.get("/app/hello").status == 200)
+            // Who had sent it all can go on.
+            try clients[0].request("GET /wait/sleep HTTP/1.1")
+            #expect(try clients[0].response().text == "slept\n")
+            for client in clients.dropFirst() { #expect(try client.endsProperly()) }
         }
     }
 

@@ -34,9 +34,8 @@ let responseRoutes: [String: Route] = [
     },
     "/hints": { call, _, sender in
         var sender = sender
-        var hints = HTTPResponse(status: .init(code: 103))
-        hints.headerFields[.link] = "</style.css>; rel=preload"
-        try await sender.sendInformational(hints)
+        let link = fields("Link", "</style.css>; rel=preload")
+        try await sender.sendInformational(HTTPResponse(status: .init(code: 103), headerFields: link))
         call.journal("waiting")
         try await call.passGate()
         try await sender.sendAndFinish(plain, Array("hinted\n".utf8))
@@ -44,7 +43,7 @@ let responseRoutes: [String: Route] = [
     "/trailers": { _, _, sender in
         var writer = try await sender.send(plain)
         try await writer.write("body\n")
-        try await writer.finish(trailers: HTTPFields([HTTPField(name: .checksum, value: "42")]))
+        try await writer.finish(trailers: fields("X-Checksum", "42"))
     },
     // Byte n of the body is n modulo 251.
     "/bytes": { call, _, sender in
@@ -82,7 +81,7 @@ let responseRoutes: [String: Route] = [
 
 private let accepted = Mutex(0)
 
-extension HTTPField.Name {
-    static var link: Self { Self("Link")! }
-    static var checksum: Self { Self("X-Checksum")! }
+private func fields(_ name: String, _ value: String) -> HTTPFields {
+    guard let name = HTTPField.Name(name) else { return [:] }
+    return HTTPFields([HTTPField(name: name, value: value)])
 }
