@@ -111,15 +111,15 @@ swiftgi_status sgi_output_start(swiftgi_request *x, uint16_t status, swiftgi_byt
     clear_head(x);
     x->interim = NULL;
     x->started = 1;
-    /* Like a CGI program without Status: an error document need not repeat which
-     * error it is for. */
-    if (status == HTTP_OK && x->entry_status != HTTP_OK) {
-        status = (uint16_t)x->entry_status;
-        reason.count = 0;
-    }
     if (is_overridden(x, status)) {
         x->answer = status;
         return SWIFTGI_OK;
+    }
+    /* Like a CGI program without Status: an error document need not repeat which
+     * error it is for. It is not to be overridden then. */
+    if (status == HTTP_OK && x->entry_status != HTTP_OK) {
+        status = (uint16_t)x->entry_status;
+        reason.count = 0;
     }
     r->status = status;
     set_status_line(r, status, reason);
