@@ -114,6 +114,8 @@ final class Bench {
         case .load(let itsRequest, let itsLoad): (request, load) = (itsRequest, itsLoad)
         default: (request, load) = (Request(path: "/hello"), .wrk(connections: 64))
         }
+        let begin = Clock.now
+        defer { say("\(scenario.name) took \(Int(Clock.now - begin)) s") }
         var left = try check(scenario, request, servers)
         let time = max(seconds, scenario.leastSeconds)
         for round in 0...rounds {

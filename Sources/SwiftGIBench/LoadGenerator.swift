@@ -46,9 +46,14 @@ struct LoadGenerator {
         let begin = Clock.now
         let generator = try start(server, request, load, seconds: seconds)
         if case .wrk = load {
-            // It takes whole seconds only; at an interrupt it ends well.
+            // It takes whole seconds only; at an interrupt it ends well, once it listens.
+            _ = holdsEventually(for: 10, every: 0.001) { generator.hasEnded || generator.catches(SIGINT) }
             Clock.sleep(seconds)
-            generator.signal(SIGINT)
+            // Again, should the first have come before it slept.
+            _ = holdsEventually(for: 30, every: 0.2) {
+                generator.signal(SIGINT)
+                return generator.wait(upTo: 0.2)
+            }
         }
         let status = generator.wait(for: seconds + 40)
         let duration = Clock.now - begin

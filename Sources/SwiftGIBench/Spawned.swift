@@ -73,6 +73,19 @@ final class Spawned {
         return true
     }
 
+    /// Waits for the end, not longer than that.
+    ///
+    /// - Returns: Whether it has ended.
+    func wait(upTo seconds: Double) -> Bool { holdsEventually(for: seconds, every: 0.001) { hasEnded } }
+
+    /// Whether it has a handler for a signal.
+    func catches(_ number: Int32) -> Bool {
+        let text = (try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)) ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix("SigCgt:") }
+        let mask = line?.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) } ?? 0
+        return mask & (1 << UInt64(number - 1)) != 0
+    }
+
     /// Waits for the end.
     ///
     /// - Returns: The exit code, 128 and the signal, or -1 if it took too long and was killed.
@@ -90,6 +103,7 @@ final class Spawned {
         return status ?? -1
     }
 
+    /// Sends a signal, unless it has ended.
     func signal(_ number: Int32) {
         if !hasEnded { kill(pid, number) }
     }

@@ -64,7 +64,7 @@ struct Compare: ParsableCommand {
             throw ValidationError("no contestant \(name); there are \(known.joined(separator: ", "))")
         }
         let bench = Bench(
-            site: site, isQuick: quick, rounds: rounds ?? (quick ? 1 : 5), seconds: seconds ?? (quick ? 0.4 : 1),
+            site: site, isQuick: quick, rounds: rounds ?? (quick ? 1 : 5), seconds: seconds ?? (quick ? 0.3 : 0.7),
             scenarios: Set(Self.names(scenario)), contestants: Set(Self.names(contestant)))
         let begin = Clock.now
         do {
