@@ -30,6 +30,37 @@ struct ConformanceTests {
         }
     }
 
+    @Test("A FastCGI server conforms", arguments: cases)
+    func fastCGI(_ conformanceCase: ConformanceCase) async throws {
+        try await withJournal { journal in
+            try await run(conformanceCase, over: GatewayConformanceClient(journal: journal, .fastCGI, isAsync: false))
+        }
+    }
+
+    @Test("A FastCGI server conforms with an asynchronous handler", arguments: cases)
+    func asyncFastCGI(_ conformanceCase: ConformanceCase) async throws {
+        try await withJournal { journal in
+            let client = try GatewayConformanceClient(journal: journal, .fastCGI, keepAlive: true, isAsync: true)
+            try await run(conformanceCase, over: client)
+        }
+    }
+
+    @Test("An SCGI server conforms", arguments: cases)
+    func scgi(_ conformanceCase: ConformanceCase) async throws {
+        try await withJournal { journal in
+            try await run(conformanceCase, over: GatewayConformanceClient(journal: journal, .scgi, isAsync: false))
+        }
+    }
+
+    private func run(_ conformanceCase: ConformanceCase, over client: GatewayConformanceClient) async throws {
+        try await conformanceCase.run(over: client)
+        // The last lines may come after the last byte.
+        for _ in 0..<100 where (try? conformanceCase.checkLog(client.complaints)) == nil {
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        try conformanceCase.checkLog(client.complaints)
+    }
+
     @Test("Every rule has a case", arguments: 1...47)
     func rule(_ number: Int) {
         #expect(conformanceCases().contains { $0.rule == "W\(number)" })
