@@ -12,15 +12,18 @@ package final class ClientSocket {
     private var buffer: [UInt8] = []
     private var start = 0
 
+    /// Whether the connection was broken off.
+    package private(set) var wasReset = false
+
+    /// - Parameter path: A Unix socket's, or the port of a TCP socket of this machine.
     package init(path: String) throws {
-        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
+        let result: Int32
+        if let port = UInt16(path) {
+            descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            result = withAddress(port: port) { connect(descriptor, $0, $1) }
+        } else {
+            descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+            result = withAddress(path: path) { connect(descriptor, $0, $1) }
         }
         guard result == 0 else { throw ClientError("connect: \(errno)") }
         // A test that waits for ever says nothing.
@@ -57,7 +60,10 @@ package final class ClientSocket {
             let received = recv(descriptor, &bytes, count, 0)
             if received >= 0 { return Array(bytes[..<received]) }
             if errno == EINTR { continue }
-            if errno == ECONNRESET || errno == EPIPE { return [] }
+            if errno == ECONNRESET || errno == EPIPE {
+                wasReset = true
+                return []
+            }
             throw ClientError("recv: \(errno)")
         }
     }
@@ -76,27 +82,63 @@ package final class ClientSocket {
     }
 }
 
-/// A listening Unix socket at a path of its own.
+private func withAddress<Value>(
+    path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Value
+) rethrows -> Value {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+    return try withUnsafePointer(to: &address) { pointer in
+        try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            try body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+        }
+    }
+}
+
+private func withAddress<Value>(
+    port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Value
+) rethrows -> Value {
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = port.bigEndian
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    return try withUnsafePointer(to: &address) { pointer in
+        try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            try body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+    }
+}
+
+/// A listening socket of its own, for Unix or TCP.
 package final class ListeningSocket: Sendable {
     package let descriptor: Int32
+    /// What a ``ClientSocket`` connects to.
     package let path: String
 
-    package init() throws {
-        path = "/tmp/swiftgi-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
-        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+    package init(isTCP: Bool = false) throws {
+        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(isTCP ? AF_INET : AF_UNIX, kind, 0)
+        self.descriptor = descriptor
+        var isBound: Bool
+        if isTCP {
+            isBound = withAddress(port: 0) { bind(descriptor, $0, $1) } == 0
+            var address = sockaddr_in()
+            var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+            withUnsafeMutablePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    isBound = isBound && getsockname(descriptor, $0, &size) == 0
+                }
             }
+            path = "\(UInt16(bigEndian: address.sin_port))"
+        } else {
+            path = "/tmp/swiftgi-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
+            isBound = withAddress(path: path) { bind(descriptor, $0, $1) } == 0
         }
-        guard result == 0, listen(descriptor, 512) == 0 else { throw ClientError("listen: \(errno)") }
+        guard isBound, listen(descriptor, 512) == 0 else { throw ClientError("listen: \(errno)") }
     }
 
     deinit {
         close(descriptor)
-        unlink(path)
+        if path.hasPrefix("/") { unlink(path) }
     }
 }

@@ -54,6 +54,11 @@ package final class FastCGIClient {
     }
 }
 
+extension [UInt8] {
+    /// Appends a name-value pair.
+    package mutating func appendPair(_ name: [UInt8], _ value: [UInt8]) { appendPair(name.span, value.span) }
+}
+
 /// The response of a CGI-like program, as its bytes come in.
 package struct GatewayResponse: Sendable {
     package private(set) var status = 0

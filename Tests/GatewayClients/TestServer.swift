@@ -12,9 +12,10 @@ package final class TestServer: Sendable {
     private let ended = Atomic(false)
 
     package init(
-        _ entry: RunningApplication.Entry, _ options: ServerOptions = ServerOptions(), level: LogLevel = .info
+        _ entry: RunningApplication.Entry, _ options: ServerOptions = ServerOptions(), level: LogLevel = .info,
+        isTCP: Bool = false
     ) throws {
-        socket = try ListeningSocket()
+        socket = try ListeningSocket(isTCP: isTCP)
         var descriptors: [Int32] = [0, 0]
         guard pipe(&descriptors) == 0 else { throw ClientError("pipe: \(errno)") }
         stopDescriptors = descriptors

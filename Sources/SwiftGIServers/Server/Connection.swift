@@ -495,18 +495,23 @@ import SwiftGICore
     ) throws(GatewayError) -> Bool {
         let total = first.count + second.count + third.count
         let deadline = System.now + Int64(server.options.ioTimeout)
-        let isMine = try monitor.withLock { () throws(GatewayError) -> Bool in
+        let outstanding = try monitor.withLock { () throws(GatewayError) -> Bool? in
             while true {
                 if request.isAborted || isOutputBroken { throw GatewayError(.clientGone) }
                 if !isWriting, !hasOutput {
                     isWriting = true
-                    return true
+                    // Before the last byte leaves: its number may come again at once.
+                    if ends { finish(request) }
+                    return nil
                 }
                 if !waits {
                     pending.append(copying: first)
                     pending.append(copying: second)
                     pending.append(copying: third)
-                    return false
+                    if ends { finish(request) }
+                    request.outputMark = queuedTotal + Int64(total)
+                    enqueued(total)
+                    return !hasSent(upTo: request.outputMark)
                 }
                 let left = Int(deadline - System.now)
                 if left <= 0 { throw GatewayError(.timedOut) }
@@ -515,15 +520,7 @@ import SwiftGICore
                 if !isWriting, !isOutputBroken, hasOutput { sendPending() }
             }
         }
-        if !isMine {
-            return monitor.withLock {
-                queuedTotal += Int64(total)
-                request.outputMark = queuedTotal
-                if ends { finish(request) }
-                if !isWriting { sendPending() }
-                return !hasSent(upTo: request.outputMark)
-            }
-        }
+        if let outstanding { return outstanding }
         var offset = 0
         var failure: GatewayError?
         while offset < total, failure == nil {
@@ -550,7 +547,11 @@ import SwiftGICore
             defer { monitor.notifyAll() }
             if let failure {
                 breakOutput()
-                if failure.code != .clientGone { abandonOthers(than: request) }
+                if failure.code != .clientGone || ends {
+                    // Somebody in the midst of a record can't make room for others.
+                    System.reset(descriptor)
+                    retire()
+                }
                 throw failure
             }
             if offset < total {
@@ -564,14 +565,9 @@ import SwiftGICore
                 inFlight.append(copying: third.extracting(droppingFirst: offset - inFirst - inSecond))
             }
             request.outputMark = sentTotal + Int64(total - offset)
-            if ends { finish(request) }
             if hasOutput { sendPending() } else { closeIfDone() }
             return !hasSent(upTo: request.outputMark)
         }
-    }
-
-    private func abandonOthers(than request: ServerRequest) {
-        for other in requests where other !== request { abandon(other) }
     }
 
     /// Waits until the peer takes something, and sees to what it sends meanwhile: it may not be able
