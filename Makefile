@@ -3,7 +3,7 @@ PORT ?= 8080
 export PORT QUICK SCENARIO CONTESTANT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup module applications run test check cost bench format install uninstall clean
+.PHONY: help setup module launcher applications run test check cost bench format install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' Makefile | expand -t 22
@@ -14,13 +14,16 @@ setup: ## install what is missing: httpd, its headers, tools
 module: setup ## build mod_swiftgi.so with apxs
 	@apache/build
 
+launcher: setup ## build swiftgi-run, which serves by CGI, FastCGI and SCGI
+	@.ci/launcher
+
 applications: setup ## build the samples and the tests' applications
 	@.ci/applications
 
 run: module applications ## serve the samples at http://127.0.0.1:8080/ until Ctrl-C; PORT=
 	@.ci/serve
 
-test: module applications ## run every test
+test: module launcher applications ## run every test
 	@.ci/test
 
 check: module applications ## formats, lints, exported symbols, coverage of the documents

@@ -28,9 +28,14 @@ let package = Package(
         .target(name: "CSwiftGI"),
         .target(name: "CSwiftGISystem"),
         .target(name: "SwiftGICore", dependencies: [httpTypes, logging]),
+        .target(name: "CSwiftGILauncher", dependencies: ["CSwiftGI"]),
+        .target(name: "SwiftGIServers", dependencies: ["SwiftGICore", "CSwiftGISystem", httpTypes, logging]),
         .target(
-            name: "SwiftGIEmbedded", dependencies: ["SwiftGICore", "CSwiftGI", "CSwiftGISystem", httpTypes, logging]),
-        .target(name: "SwiftGI", dependencies: ["SwiftGICore", "SwiftGIEmbedded", "CSwiftGI", httpTypes]),
+            name: "SwiftGIEmbedded",
+            dependencies: ["SwiftGICore", "SwiftGIServers", "CSwiftGI", "CSwiftGISystem", httpTypes, logging]),
+        .target(
+            name: "SwiftGI",
+            dependencies: ["SwiftGICore", "SwiftGIEmbedded", "CSwiftGI", "CSwiftGILauncher", httpTypes]),
         .target(name: "SwiftGITesting", dependencies: ["SwiftGICore", httpTypes, logging]),
         .target(name: "SwiftGIConformance", dependencies: ["SwiftGICore", httpTypes, logging]),
         .target(
@@ -43,12 +48,19 @@ let package = Package(
             dependencies: [
                 "SwiftGICore", "SwiftGIEmbedded", "SwiftGITesting", "CSwiftGI", "FakeHost", httpTypes, logging,
             ]),
+        .target(
+            name: "GatewayClients", dependencies: ["SwiftGICore", "SwiftGIServers", httpTypes],
+            path: "Tests/GatewayClients"),
+        .testTarget(
+            name: "SwiftGIServersTests",
+            dependencies: ["SwiftGIServers", "SwiftGICore", "GatewayClients", httpTypes, logging]),
         .testTarget(name: "SwiftGITests", dependencies: ["SwiftGI", "FakeHost"], exclude: ["Misuse"]),
         .testTarget(name: "SwiftGITestingTests", dependencies: ["SwiftGITesting", "SwiftGICore", httpTypes, logging]),
         .testTarget(
             name: "ConformanceTests",
             dependencies: [
-                "SwiftGIConformance", "SwiftGITesting", "SwiftGIEmbedded", "CSwiftGI", "FakeHost", httpTypes,
+                "SwiftGIConformance", "SwiftGITesting", "SwiftGIEmbedded", "SwiftGIServers", "SwiftGICore", "CSwiftGI",
+                "FakeHost", "GatewayClients", httpTypes,
             ]),
         .testTarget(name: "ApacheTests", dependencies: ["SwiftGIConformance"], exclude: ["Libraries"]),
     ]
