@@ -39,7 +39,7 @@ final class GatewayConformanceClient: ConformanceClient {
     }
 
     private func variables(_ request: ConformanceRequest) throws -> [(String, [UInt8])] {
-        var memoryRequest = try MemoryRequest(request, journal: journal)
+        var memoryRequest = try MemoryRequest(request, .gateway, journal: journal)
         memoryRequest.scriptName = scriptName
         return memoryRequest.makeVariables(id: "", software: "Test").filter { $0.key != "swiftgi.request_id" }
             .map { ($0.key, $0.value) }
