@@ -151,9 +151,17 @@ static void child_init(apr_pool_t *pool, server_rec *s)
     largest = calloc(1, BENCH_LARGEST);
 }
 
+/* Its URLs are no files: what httpd would do to find them is spared, as
+ * SwiftGIScriptAlias spares it. */
+static int map_to_storage(request_rec *r)
+{
+    return !strcmp(r->uri, "/hello") || !strncmp(r->uri, "/app/", 5) ? OK : DECLINED;
+}
+
 static void register_hooks(apr_pool_t *pool)
 {
     (void)pool;
+    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
 }
