@@ -90,7 +90,7 @@ import Testing
 
     @Test("Silence is broken by what no page sees")
     func keepAlive() {
-        let gate = Gate()
+        let gate = Turnstile()
         let gateway = MemoryGateway(
             handler: ApplicationHandler { _ in
                 .events(
@@ -129,7 +129,7 @@ import Testing
 }
 
 /// Lets its second caller pass at once, and its first after some time.
-private actor Gate {
+private actor Turnstile {
     private var count = 0
 
     func passes() async -> Bool {
