@@ -43,7 +43,7 @@ import Testing
         })
     func conforms(_ kind: FrontEnd) async throws {
         let fronted = try Fronted.start(kind, "Conformance")
-        let client = ApacheConformanceClient(port: fronted.port)
+        let client = ApacheConformanceClient(port: fronted.port, scriptName: "/conformance")
         let excluded = Self.excluded(kind)
         for conformanceCase in conformanceCases() where excluded[conformanceCase.name] == nil {
             do {
