@@ -3,10 +3,11 @@ import PackageDescription
 
 // Each is a dynamic library of its own: lib<Name>.so, what a server loads.
 let samples = [
-    "Index", "Hello", "Variables", "Echo", "Stream", "Download", "Form", "Middleware", "Guestbook",
+    "Index", "Hello", "Variables", "Echo", "Stream", "Download", "Form", "Middleware", "Guestbook", "Events",
 ]
 let testApplications = [
-    "Behaviour", "AsyncHello", "Waiting", "Conformance", "Mirror", "ThrowsAtStart", "WithLifecycle", "TwinA", "TwinB",
+    "Behaviour", "AsyncHello", "Waiting", "Conformance", "AsyncConformance", "Mirror", "ThrowsAtStart", "WithLifecycle",
+    "TwinA", "TwinB",
 ]
 
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
@@ -25,26 +26,41 @@ let package = Package(
     ],
     targets: [
         .target(name: "CSwiftGI"),
+        .target(name: "CSwiftGISystem"),
         .target(name: "SwiftGICore", dependencies: [httpTypes, logging]),
-        .target(name: "SwiftGIEmbedded", dependencies: ["SwiftGICore", "CSwiftGI", httpTypes, logging]),
-        .target(name: "SwiftGI", dependencies: ["SwiftGICore", "SwiftGIEmbedded", "CSwiftGI", httpTypes]),
+        .target(name: "CSwiftGILauncher", dependencies: ["CSwiftGI"]),
+        .target(name: "SwiftGIServers", dependencies: ["SwiftGICore", "CSwiftGISystem", httpTypes, logging]),
+        .target(
+            name: "SwiftGIEmbedded",
+            dependencies: ["SwiftGICore", "SwiftGIServers", "CSwiftGI", "CSwiftGISystem", httpTypes, logging]),
+        .target(
+            name: "SwiftGI",
+            dependencies: ["SwiftGICore", "SwiftGIEmbedded", "CSwiftGI", "CSwiftGILauncher", httpTypes]),
         .target(name: "SwiftGITesting", dependencies: ["SwiftGICore", httpTypes, logging]),
-        .target(name: "SwiftGIConformance", dependencies: ["SwiftGICore", httpTypes]),
+        .target(name: "SwiftGIConformance", dependencies: ["SwiftGICore", httpTypes, logging]),
         .target(
             name: "FakeHost", dependencies: ["CSwiftGI", "SwiftGICore", "SwiftGITesting", httpTypes, logging],
             path: "Tests/FakeHost"),
-        .testTarget(name: "SwiftGICoreTests", dependencies: ["SwiftGICore", httpTypes, logging]),
+        .testTarget(
+            name: "SwiftGICoreTests", dependencies: ["SwiftGICore", "SwiftGITesting", httpTypes, logging]),
         .testTarget(
             name: "SwiftGIEmbeddedTests",
             dependencies: [
                 "SwiftGICore", "SwiftGIEmbedded", "SwiftGITesting", "CSwiftGI", "FakeHost", httpTypes, logging,
             ]),
-        .testTarget(name: "SwiftGITests", dependencies: ["SwiftGI", "FakeHost"]),
+        .target(
+            name: "GatewayClients", dependencies: ["SwiftGICore", "SwiftGIServers", httpTypes],
+            path: "Tests/GatewayClients"),
+        .testTarget(
+            name: "SwiftGIServersTests",
+            dependencies: ["SwiftGIServers", "SwiftGICore", "GatewayClients", httpTypes, logging]),
+        .testTarget(name: "SwiftGITests", dependencies: ["SwiftGI", "FakeHost"], exclude: ["Misuse"]),
         .testTarget(name: "SwiftGITestingTests", dependencies: ["SwiftGITesting", "SwiftGICore", httpTypes, logging]),
         .testTarget(
             name: "ConformanceTests",
             dependencies: [
-                "SwiftGIConformance", "SwiftGITesting", "SwiftGIEmbedded", "CSwiftGI", "FakeHost", httpTypes,
+                "SwiftGIConformance", "SwiftGITesting", "SwiftGIEmbedded", "SwiftGIServers", "SwiftGICore", "CSwiftGI",
+                "FakeHost", "GatewayClients", httpTypes,
             ]),
         .testTarget(name: "ApacheTests", dependencies: ["SwiftGIConformance"], exclude: ["Libraries"]),
     ]
@@ -73,7 +89,7 @@ if Context.environment["SWIFTGI_APPLICATIONS"] != nil {
                 .target(name: name, dependencies: ["SwiftGI", logging], path: "\(directory)/\(name)"))
         }
     }
-    for target in package.targets where target.name == "Conformance" {
+    for target in package.targets where ["Conformance", "AsyncConformance"].contains(target.name) {
         target.dependencies.append("SwiftGIConformance")
     }
     // What only `make bench` builds: the same answers by both contracts, and zlib for their checksum.

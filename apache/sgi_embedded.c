@@ -39,7 +39,7 @@ static struct {
 
 /* ---- what an application is given ---- */
 
-static bool is_client_gone(swiftgi_request *x)
+bool sgi_embedded_is_client_gone(swiftgi_request *x)
 {
     conn_rec *c = x->r->connection;
     apr_socket_t *socket;
@@ -69,8 +69,10 @@ static uint32_t process_flags(void)
         flags |= SWIFTGI_MULTITHREAD;
     }
     /* A graceful restart lets two generations overlap, however few children there
-     * are; only a server that is being debugged is alone. */
-    if (!ap_exists_config_define("ONE_PROCESS")) flags |= SWIFTGI_MULTIPROCESS;
+     * are; only a server that is being debugged (httpd -X) is alone. */
+    if (!ap_exists_config_define("ONE_PROCESS") && !ap_exists_config_define("DEBUG")) {
+        flags |= SWIFTGI_MULTIPROCESS;
+    }
     return flags;
 }
 
@@ -96,7 +98,7 @@ static void fill_server(swiftgi_server *server)
     server->field = sgi_output_field;
     server->write = sgi_output_write;
     server->send_file = sgi_output_send_file;
-    server->is_client_gone = is_client_gone;
+    server->is_client_gone = sgi_embedded_is_client_gone;
     server->log = sgi_log_message;
     server->try_read = sgi_input_try_read;
     server->inform = sgi_output_inform;

@@ -20,4 +20,7 @@ swiftgi_status sgi_embedded_serve(swiftgi_request *x);
 /* Goes on with a request that was suspended; as sgi_embedded_serve(). */
 swiftgi_status sgi_embedded_resume(swiftgi_request *x, uint32_t events);
 
+/* Whether the client is known to be gone: member of swiftgi_server. */
+bool sgi_embedded_is_client_gone(swiftgi_request *x);
+
 #endif /* SGI_EMBEDDED_H */

@@ -31,7 +31,7 @@ package final class Exchange {
     private var startCalled = false
     private var inputError: GatewayError?
     /// Behind output that failed nothing is sent: the response would have a hole.
-    private var outputError: GatewayError?
+    package private(set) var outputError: GatewayError?
     private var lineBuffer: [UInt8] = []
     private var linePosition = 0
     private var errorLine = ""
@@ -51,6 +51,10 @@ package final class Exchange {
 
     /// Whether output has still to leave: the next piece is to wait for that.
     package var isOutstanding = false
+
+    /// Whether output waits for the client although the request's handler is asynchronous: an
+    /// application of the gateway contract is what writes, and has no other way to wait.
+    package var waitsForClient = false
 
     /// Whether nothing works any more.
     package var isOver: Bool { isFinished }
@@ -137,17 +141,28 @@ package final class Exchange {
         let fields = HTTPFields(collecting: { append in
             forEachField { name, value in
                 // Its place is the authority.
-                if name.count == 4, String(repairing: name).lowercased() == "host" {
-                    host = String(repairing: value)
-                } else {
-                    append(name, value)
-                }
+                if name.isHost { host = String(repairing: value) } else { append(name, value) }
             }
         })
-        let method = variableText("REQUEST_METHOD").flatMap { HTTPRequest.Method($0) } ?? .get
         return HTTPRequest(
-            method: method, scheme: text("swiftgi.url_scheme"), authority: host ?? variableText("HTTP_HOST"),
-            path: variableText("REQUEST_URI"), headerFields: fields)
+            method: method ?? .get, scheme: variableText("REQUEST_SCHEME") ?? "http",
+            authority: host ?? variableText("HTTP_HOST"), path: variableText("REQUEST_URI"), headerFields: fields)
+    }
+
+    /// The method; the usual ones are not made anew.
+    private var method: HTTPRequest.Method? {
+        var method: HTTPRequest.Method?
+        _ = withVariable("REQUEST_METHOD".utf8.span) { name in
+            method =
+                if name.isEqual(to: "GET".utf8.span) {
+                    .get
+                } else if name.isEqual(to: "POST".utf8.span) {
+                    .post
+                } else {
+                    HTTPRequest.Method(String(repairing: name))
+                }
+        }
+        return method
     }
 
     package func onFinish(_ action: @escaping () -> Void) {
@@ -184,10 +199,11 @@ package final class Exchange {
     /// From here on the head is on its way.
     private func transmit(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
         phase = .sent
-        if let asyncTransport {
+        if let asyncTransport, !waitsForClient {
             isOutstanding = try asyncTransport.trySendPiece(bytes, flush: flush, last: last)
         } else {
             try transport.sendPiece(bytes, flush: flush, last: last)
+            if flush { isOutstanding = false }
         }
         if last { phase = .complete }
     }
@@ -219,9 +235,7 @@ package final class Exchange {
     package var omitsBody: Bool {
         guard let head, head.permitsBody else { return true }
         var isHead = false
-        _ = withVariable("REQUEST_METHOD".utf8.span) { method in
-            isHead = method.count == 4 && String(repairing: method) == "HEAD"
-        }
+        _ = withVariable("REQUEST_METHOD".utf8.span) { isHead = $0.isEqual(to: "HEAD".utf8.span) }
         return isHead
     }
 
@@ -229,14 +243,18 @@ package final class Exchange {
 
     /// Sends a piece, after the head if that is still here.
     ///
-    /// - Parameter known: The length of the whole body, if it is known.
+    /// - Parameters:
+    ///   - known: The length of the whole body, if it is known.
+    ///   - trailers: The fields behind the last piece.
     package func send(
-        _ bytes: Span<UInt8>, flush: Bool = false, last: Bool = false, known: Int64? = nil
+        _ bytes: Span<UInt8>, flush: Bool = false, last: Bool = false, known: Int64? = nil,
+        trailers: HTTPFields? = nil
     ) throws(GatewayError) {
         try requireOpen()
         if bytes.isEmpty && !last { return }
         do throws(GatewayError) {
             try commit(length: known)
+            if let trailers { try asyncTransport?.sendTrailers(trailers) }
             try sendPiece(bytes, flush: flush, last: last)
         } catch {
             outputError = error

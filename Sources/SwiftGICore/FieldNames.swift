@@ -40,9 +40,16 @@ extension HTTPField.Name {
 
 extension Span where Element == UInt8 {
     /// Whether both have the same bytes.
-    fileprivate func isEqual(to other: Span<UInt8>) -> Bool {
+    func isEqual(to other: Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
         for index in indices where self[index] != other[index] { return false }
         return true
+    }
+
+    /// Whether these are the letters of `Host`, in either case.
+    var isHost: Bool {
+        guard count == 4 else { return false }
+        return self[0] | 0x20 == UInt8(ascii: "h") && self[1] | 0x20 == UInt8(ascii: "o")
+            && self[2] | 0x20 == UInt8(ascii: "s") && self[3] | 0x20 == UInt8(ascii: "t")
     }
 }

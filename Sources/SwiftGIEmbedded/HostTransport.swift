@@ -145,6 +145,12 @@ package import SwiftGICore
         return .attached(status == SWIFTGI_OK ? WaitEvents(rawValue: came) : .stopped)
     }
 
+    package func poll() -> WaitEvents {
+        var came: UInt32 = 0
+        let status = unsafe host.table.pointee.wait(request, nil, UInt32(SWIFTGI_POLL), &came)
+        return status == SWIFTGI_OK ? WaitEvents(rawValue: came) : .stopped
+    }
+
     package func sendFile(
         _ file: BodyFile, offset: Int64, length: Int64, last: Bool
     ) throws(GatewayError) {

@@ -118,6 +118,8 @@ package final class MemoryTransport: AsyncTransport {
 
     package func makeWaker() -> any Waker { waker }
 
+    package func poll() -> WaitEvents { isClientGone ? .gone : [] }
+
     package func wait(for events: WaitEvents, _ exchange: AsyncExchange) -> Waited {
         while !waker.wait(milliseconds: 20) {
             if isClientGone { return .attached(.gone) }

@@ -24,6 +24,8 @@ modules=$(apxs -q LIBEXECDIR)
 mkdir "$work/build"
 cp "$module" "$work/mod_swiftgi.so"
 cp "$@" "$work"
+# valgrind does not understand all that debuggers are told.
+strip --strip-debug "$work"/*.so
 cp "$here/mod_limit.c" "$work/build"
 (cd "$work/build" && apxs -c mod_limit.c > /dev/null 2>&1 && cp .libs/mod_limit.so "$work")
 chmod 755 "$work" "$work"/*.so

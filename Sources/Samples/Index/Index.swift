@@ -22,6 +22,7 @@ private let samples = [
     ("form", "A form, and what was sent with it."),
     ("middleware", "Applications wrapped in others: timing, error pages, mounting."),
     ("guestbook", "State, work beside the requests, start, shutdown and log."),
+    ("events", "A live stream of events in a page; it holds no thread while it waits."),
 ]
 
 private func listing(library: String) -> String {

@@ -22,6 +22,8 @@ package final class AsyncExchange: @unchecked Sendable {
         let isCancelled = Atomic(false)
         let continuation = Mutex<CheckedContinuation<Void, any Error>?>(nil)
 
+        var isResumed: Bool { continuation.withLock { $0 == nil } }
+
         func resume(_ error: (any Error)? = nil) {
             guard let continuation = continuation.withLock({ $0.take() }) else { return }
             if let error { continuation.resume(throwing: error) } else { continuation.resume() }
@@ -31,13 +33,22 @@ package final class AsyncExchange: @unchecked Sendable {
     /// What is written at a time: less than what makes httpd wait for a slow client.
     package static let pieceSize = 32768
 
+    /// How many jobs run before the driving thread looks around: a handler that yields without end
+    /// must not miss its cancellation.
+    private static let jobLimit = 256
+
+    /// How often a handler that was cancelled and goes on has that many jobs run.
+    private static let roundsAfterCancellation = 16
+
     package let executor = RequestExecutor()
     private let transport: any AsyncTransport
     private let exchange: Exchange
     private var task: Task<Void, Never>?
     private var result: Result<Void, any Error>?
-    private var reader: Waiter?
-    private var writer: Waiter?
+    /// Tasks that wait for input, for output to leave, for the server to end. There may be several
+    /// of each: whoever comes too late looks again and waits anew.
+    private var readers: [Waiter] = []
+    private var writers: [Waiter] = []
     private var stopWaiters: [Waiter] = []
     private var isServerStopping = false
     /// Why the request ended before its handler did.
@@ -52,21 +63,20 @@ package final class AsyncExchange: @unchecked Sendable {
 
     /// Begins to serve the request, on the calling thread.
     package func start(_ handler: any RequestHandler) -> Progress {
-        task = Task(executorPreference: executor) { [self] in
-            do {
-                try await run(handler)
-                result = .success(())
-            } catch {
-                result = .failure(error)
+        // A handler that never waits is done when this returns.
+        task = executor.drive {
+            Task.immediate(executorPreference: executor) { [self] in
+                do {
+                    try await handler.handle(
+                        request: exchange.makeRequest(), requestContext: RequestContext(self),
+                        reader: RequestReader(self), responseSender: ResponseSender(self))
+                    result = .success(())
+                } catch {
+                    result = .failure(error)
+                }
             }
         }
         return drive()
-    }
-
-    private func run(_ handler: some RequestHandler) async throws {
-        try await handler.handle(
-            request: exchange.makeRequest(), requestContext: RequestContext(self),
-            reader: RequestReader(self), responseSender: ResponseSender(self))
     }
 
     /// Serves the request to its end, over a transport that never suspends.
@@ -88,15 +98,22 @@ package final class AsyncExchange: @unchecked Sendable {
     }
 
     private func drive() -> Progress {
+        var rounds = 0
         while true {
-            executor.drain()
+            let isIdle = executor.drain(limit: Self.jobLimit)
             if executor.takePoke() { resumeCancelledWaiters() }
-            if let result {
-                return end(result.error)
+            if let result { return end(result.error) }
+            guard isIdle else {
+                if cause == nil {
+                    handle(transport.poll())
+                } else if rounds < Self.roundsAfterCancellation {
+                    rounds += 1
+                } else {
+                    return end(cause)
+                }
+                continue
             }
-            if let cause, !executor.hasJobs {
-                return end(cause)
-            }
+            if let cause, !executor.hasJobs { return end(cause) }
             // Whoever waits has said all that he had to say: the client may see the head.
             sendHeadBeforeWaiting()
             guard executor.park({ transport.makeWaker() }) else { continue }
@@ -111,30 +128,30 @@ package final class AsyncExchange: @unchecked Sendable {
 
     private var interest: WaitEvents {
         var events: WaitEvents = []
-        if reader != nil { events.insert(.readable) }
-        if writer != nil || exchange.isOutstanding { events.insert(.writable) }
+        if !readers.isEmpty { events.insert(.readable) }
+        if !writers.isEmpty || exchange.isOutstanding { events.insert(.writable) }
         return events
     }
 
     private func handle(_ events: WaitEvents) {
         if events.contains(.writable) {
             exchange.isOutstanding = false
-            writer.take()?.resume()
+            Self.resume(&writers)
         }
-        if events.contains(.readable) { reader.take()?.resume() }
+        if events.contains(.readable) { Self.resume(&readers) }
         if events.contains(.stalled) {
             let error = GatewayError(.timedOut)
-            if exchange.isOutstanding { exchange.failOutput(error) }
-            writer.take()?.resume(error)
-            if let reader = reader.take() {
-                exchange.failInput(error)
-                reader.resume(error)
+            if exchange.isOutstanding {
+                exchange.failOutput(error)
+                exchange.isOutstanding = false
             }
+            if !readers.isEmpty { exchange.failInput(error) }
+            Self.resume(&writers, error)
+            Self.resume(&readers, error)
         }
         if events.contains(.stopping) {
             isServerStopping = true
-            for waiter in stopWaiters { waiter.resume() }
-            stopWaiters = []
+            Self.resume(&stopWaiters)
         }
         if !events.isDisjoint(with: .terminal) { terminate(events) }
     }
@@ -152,23 +169,34 @@ package final class AsyncExchange: @unchecked Sendable {
         cause = error
         exchange.failInput(error)
         exchange.failOutput(error)
+        // Whoever writes is to get the error at once.
+        exchange.isOutstanding = false
         task?.cancel()
-        reader.take()?.resume(error)
-        writer.take()?.resume(error)
-        for waiter in stopWaiters { waiter.resume(error) }
-        stopWaiters = []
+        resumeAll(error)
+    }
+
+    private func resumeAll(_ error: any Error) {
+        Self.resume(&readers, error)
+        Self.resume(&writers, error)
+        Self.resume(&stopWaiters, error)
+    }
+
+    private static func resume(_ waiters: inout [Waiter], _ error: (any Error)? = nil) {
+        for waiter in waiters { waiter.resume(error) }
+        waiters = []
     }
 
     private func resumeCancelledWaiters() {
-        func resume(_ waiter: inout Waiter?) {
-            if waiter?.isCancelled.load(ordering: .acquiring) == true { waiter.take()?.resume(CancellationError()) }
+        func resume(_ waiters: inout [Waiter]) {
+            for waiter in waiters where waiter.isCancelled.load(ordering: .acquiring) {
+                waiter.resume(CancellationError())
+            }
+            // Which ones those were may have changed meanwhile; `resume` looks for itself.
+            waiters.removeAll { $0.isResumed }
         }
-        resume(&reader)
-        resume(&writer)
-        for waiter in stopWaiters where waiter.isCancelled.load(ordering: .acquiring) {
-            waiter.resume(CancellationError())
-        }
-        stopWaiters.removeAll { $0.isCancelled.load(ordering: .acquiring) }
+        resume(&readers)
+        resume(&writers)
+        resume(&stopWaiters)
     }
 
     private func sendHeadBeforeWaiting() {
@@ -177,13 +205,16 @@ package final class AsyncExchange: @unchecked Sendable {
 
     private func end(_ error: (any Error)?) -> Progress {
         if result == nil { exchange.log(.warning, "SGI0215: handler goes on after its request was cancelled") }
-        let error = cause ?? error ?? (exchange.isComplete ? nil : GatewayError(.responseNotFinished))
+        // An error of the output that the handler has swallowed is one all the same.
+        let error =
+            cause ?? error ?? exchange.outputError ?? (exchange.isComplete ? nil : GatewayError(.responseNotFinished))
         return .finished(error)
     }
 
     /// Ends it all; nothing of the request works afterwards.
     package func conclude(_ error: (any Error)?) -> Outcome {
         let outcome = exchange.conclude(error)
+        resumeAll(GatewayError(.finished))
         executor.orphan()
         return outcome
     }
@@ -191,6 +222,7 @@ package final class AsyncExchange: @unchecked Sendable {
     /// Ends it all for somebody who does not want to know how it ended.
     func abandon() {
         exchange.finish()
+        resumeAll(GatewayError(.finished))
         executor.orphan()
     }
 
@@ -242,13 +274,21 @@ package final class AsyncExchange: @unchecked Sendable {
         if waiter.isCancelled.load(ordering: .acquiring) { return continuation.resume(throwing: CancellationError()) }
         waiter.continuation.withLock { $0 = continuation }
         switch side {
-        case .reader: reader = waiter
-        case .writer: writer = waiter
+        case .reader: readers.append(waiter)
+        case .writer: writers.append(waiter)
         case .stop: stopWaiters.append(waiter)
         }
     }
 
+    // What follows comes in pairs: the first does it at once, if the calling task is on the driving
+    // thread and nothing has to be waited for, and costs a call; the second does it in any case.
+
     // MARK: Input
+
+    /// The next bytes of the body, none at its end, or `nil` if that takes ``read(upTo:)``.
+    func readNow(upTo count: Int) throws -> [UInt8]? {
+        executor.isCurrent ? try exchange.tryRead(upTo: count) : nil
+    }
 
     /// The next bytes of the body; none at its end.
     func read(upTo count: Int) async throws -> [UInt8] {
@@ -278,6 +318,13 @@ package final class AsyncExchange: @unchecked Sendable {
         try await perform { try $0.startResponse(response.status, response.headerFields, nil) }
     }
 
+    /// Sends a piece. `false`: that takes ``write(_:known:)``.
+    func writeNow(_ bytes: [UInt8]) throws -> Bool {
+        guard executor.isCurrent, bytes.count <= Self.pieceSize, !exchange.isOutstanding else { return false }
+        try exchange.send(bytes.span, flush: true)
+        return true
+    }
+
     /// - Parameter known: The length of the whole body, if it is known.
     func write(_ bytes: [UInt8], known: Int64? = nil) async throws {
         var offset = 0
@@ -293,6 +340,20 @@ package final class AsyncExchange: @unchecked Sendable {
         }
     }
 
+    /// Sends a whole response. `false`: that takes ``respond(_:_:trailers:)``.
+    func respondNow(_ response: HTTPResponse, _ body: [UInt8], trailers: HTTPFields?) throws -> Bool {
+        guard executor.isCurrent, body.count <= Self.pieceSize, !exchange.isOutstanding else { return false }
+        try exchange.startResponse(response.status, response.headerFields, nil)
+        try end(exchange, body.span, trailers, known: Int64(body.count))
+        return true
+    }
+
+    /// Sends a whole response.
+    func respond(_ response: HTTPResponse, _ body: [UInt8], trailers: HTTPFields?) async throws {
+        try await sendHead(response)
+        try await finish(body, trailers: trailers, known: Int64(body.count))
+    }
+
     /// Sends the last bytes of the body, and with them its end.
     func finish(_ bytes: [UInt8], trailers: HTTPFields?, known: Int64? = nil) async throws {
         let rest = max(0, bytes.count - Self.pieceSize)
@@ -300,13 +361,16 @@ package final class AsyncExchange: @unchecked Sendable {
         while true {
             let isTaken = try await perform { [self] exchange in
                 if exchange.isOutstanding { return false }
-                if let trailers { try transport.sendTrailers(ResponseHead.checkTrailers(trailers)) }
-                try exchange.send(bytes.span.extracting(rest..<bytes.count), last: true, known: known)
+                try end(exchange, bytes.span.extracting(rest..<bytes.count), trailers, known: known)
                 return true
             }
             if isTaken { return }
             try await wait(.writer)
         }
+    }
+
+    private func end(_ exchange: Exchange, _ bytes: Span<UInt8>, _ trailers: HTTPFields?, known: Int64?) throws {
+        try exchange.send(bytes, last: true, known: known, trailers: trailers.map(ResponseHead.checkTrailers))
     }
 
     // MARK: The server

@@ -62,6 +62,10 @@ package protocol AsyncTransport: Transport {
 
     /// Waits until the waker is used or one of the events comes, the terminal ones always included.
     func wait(for events: WaitEvents, _ exchange: AsyncExchange) -> Waited
+
+    /// What of the events that need no waker has come: the client's end, the deadline, the server's
+    /// stop. Does not wait.
+    func poll() -> WaitEvents
 }
 
 /// Wakes a thread that waits in the process itself.

@@ -64,18 +64,32 @@ package final class RequestExecutor: TaskExecutor {
         if needsThread { startThread() }
     }
 
-    /// Runs what is queued until nothing is, on the calling thread.
-    package func drain() {
+    /// Lets the calling thread be the one that drives, while a closure runs.
+    package func drive<Result>(_ body: () -> Result) -> Result {
         let before = driver.exchange(UInt(pthread_self()), ordering: .relaxed)
-        var batch: [UnownedJob] = []
-        while true {
-            state.withLock { swap(&$0.jobs, &batch) }
-            if batch.isEmpty { break }
-            // The executor outlives the call, and each job is run once.
-            for job in batch { unsafe job.runSynchronously(on: asUnownedTaskExecutor()) }
-            batch.removeAll(keepingCapacity: true)
+        defer { driver.store(before, ordering: .relaxed) }
+        return body()
+    }
+
+    /// Runs what is queued until nothing is, on the calling thread.
+    ///
+    /// - Parameter limit: After so many jobs, or a few more, it returns all the same.
+    /// - Returns: Whether nothing is queued.
+    @discardableResult
+    package func drain(limit: Int = .max) -> Bool {
+        drive {
+            var batch: [UnownedJob] = []
+            var count = 0
+            while count < limit {
+                state.withLock { swap(&$0.jobs, &batch) }
+                if batch.isEmpty { return true }
+                // The executor outlives the call, and each job is run once.
+                for job in batch { unsafe job.runSynchronously(on: asUnownedTaskExecutor()) }
+                count += batch.count
+                batch.removeAll(keepingCapacity: true)
+            }
+            return !hasJobs
         }
-        driver.store(before, ordering: .relaxed)
     }
 
     /// Makes the next job wake whoever waits.

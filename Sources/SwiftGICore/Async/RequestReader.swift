@@ -17,8 +17,7 @@ public struct RequestReader: ~Copyable, Sendable {
     ///   afterwards; with ``GatewayError/Code/finished`` behind the end of the request; or
     ///   `CancellationError` if the task was cancelled while it waited.
     public mutating func next(upTo count: Int = 65536) async throws -> [UInt8]? {
-        let bytes = try await exchange.read(upTo: max(1, count))
-        return bytes.isEmpty ? nil : bytes
+        try await exchange.next(upTo: max(1, count))
     }
 
     /// All that is left of the body.
@@ -43,6 +42,13 @@ public struct RequestReader: ~Copyable, Sendable {
 }
 
 extension AsyncExchange {
+    /// The next bytes of the body, or `nil` at its end.
+    func next(upTo count: Int) async throws -> [UInt8]? {
+        let bytes: [UInt8] =
+            if let now = try readNow(upTo: count) { now } else { try await read(upTo: count) }
+        return bytes.isEmpty ? nil : bytes
+    }
+
     func collect(upTo limit: Int) async throws -> [UInt8] {
         var all: [UInt8] = []
         while true {
@@ -75,8 +81,7 @@ public struct RequestBody: AsyncSequence, Sendable {
         ///
         /// - Throws: As ``RequestReader/next(upTo:)``.
         public mutating func next() async throws -> [UInt8]? {
-            let bytes = try await exchange.read(upTo: 65536)
-            return bytes.isEmpty ? nil : bytes
+            try await exchange.next(upTo: 65536)
         }
     }
 

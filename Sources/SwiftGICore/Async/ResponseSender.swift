@@ -50,11 +50,11 @@ public struct ResponseSender: ~Copyable, Sendable {
     public consuming func sendAndFinish(
         _ response: HTTPResponse, _ body: [UInt8] = [], trailers: HTTPFields? = nil
     ) async throws {
+        if transforms.isEmpty, try exchange.respondNow(response, body, trailers: trailers) { return }
         var response = response
         var body = body
         for filter in transforms.apply(&response) { body = try filter.transformLast(body) }
-        try await exchange.sendHead(response)
-        try await exchange.finish(body, trailers: trailers, known: Int64(body.count))
+        try await exchange.respond(response, body, trailers: trailers)
     }
 
     /// A sender that changes the response on its way: what middleware hands to the handler that it
@@ -107,13 +107,10 @@ extension BodyFilter {
 /// It belongs to one task at a time. A writer that is dropped before ``finish(_:trailers:)`` leaves
 /// the response incomplete: when the handler returns the response is aborted.
 public struct ResponseWriter: ~Copyable, Sendable {
-    private let exchange: AsyncExchange
-    private let filters: [any BodyFilter]
+    /// The same, for helpers that write from several tasks.
+    let shared: SharedWriter
 
-    init(_ exchange: AsyncExchange, _ filters: [any BodyFilter]) {
-        self.exchange = exchange
-        self.filters = filters
-    }
+    init(_ exchange: AsyncExchange, _ filters: [any BodyFilter]) { shared = SharedWriter(exchange, filters) }
 
     /// Sends bytes towards the client.
     ///
@@ -126,9 +123,7 @@ public struct ResponseWriter: ~Copyable, Sendable {
     ///   ``GatewayError/Code/output``, and the same each time afterwards; `CancellationError` if the
     ///   task was cancelled while it waited.
     public mutating func write(_ bytes: [UInt8]) async throws {
-        var bytes = bytes
-        for filter in filters { bytes = try filter.transform(bytes) }
-        try await exchange.write(bytes)
+        try await shared.write(bytes)
     }
 
     /// Sends text in UTF-8.
@@ -145,8 +140,33 @@ public struct ResponseWriter: ~Copyable, Sendable {
     /// - Throws: As ``write(_:)-([UInt8])``; ``GatewayError`` with
     ///   ``GatewayError/Code/contentLengthNotReached`` if the body is shorter than the head says.
     public consuming func finish(_ bytes: [UInt8] = [], trailers: HTTPFields? = nil) async throws {
+        try await shared.finish(bytes, trailers: trailers)
+    }
+}
+
+/// A writer that can be copied. Whoever has one sees to it that what several tasks write does not
+/// get mixed up.
+struct SharedWriter: Sendable {
+    private let exchange: AsyncExchange
+    private let filters: [any BodyFilter]
+
+    init(_ exchange: AsyncExchange, _ filters: [any BodyFilter]) {
+        self.exchange = exchange
+        self.filters = filters
+    }
+
+    func write(_ bytes: [UInt8]) async throws {
+        if filters.isEmpty, try exchange.writeNow(bytes) { return }
+        var bytes = bytes
+        for filter in filters { bytes = try filter.transform(bytes) }
+        try await exchange.write(bytes)
+    }
+
+    func finish(_ bytes: [UInt8], trailers: HTTPFields?) async throws {
         var bytes = bytes
         for filter in filters { bytes = try filter.transformLast(bytes) }
         try await exchange.finish(bytes, trailers: trailers)
     }
+
+    func waitUntilServerStops() async throws { try await exchange.waitUntilStopping() }
 }
