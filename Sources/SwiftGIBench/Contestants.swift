@@ -69,11 +69,13 @@ enum Contestants {
             httpd: { embedded($0, "Hello", "Bench") }),
         Contestant(
             name: "swiftgi-fcgi", title: "SwiftGI FastCGI, mod_proxy_fcgi",
-            needs: [.work("SwiftGI's FastCGI server is to come")], modules: ["proxy", "proxy_fcgi"],
+            needs: [.work("its configuration with swiftgi-run is to be written here")],
+            modules: ["proxy", "proxy_fcgi"],
             httpd: { $0.proxy("fcgi", "swiftgi") }, sockets: ["swiftgi"]),
         Contestant(
             name: "swiftgi-nginx", title: "SwiftGI FastCGI, nginx",
-            needs: [.work("SwiftGI's FastCGI server is to come"), .program("nginx")], httpd: nil, sockets: ["swiftgi"]),
+            needs: [.work("its configuration with swiftgi-run is to be written here"), .program("nginx")], httpd: nil,
+            sockets: ["swiftgi"]),
     ]
 
     // MARK: Python
