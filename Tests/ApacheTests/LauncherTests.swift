@@ -18,7 +18,8 @@ struct LauncherTests {
     @Test(
         "Arguments that make no sense are refused with their names",
         arguments: [
-            (["--threads", "x", "lib.so"], "--threads N is wanted, not 'x'"), (["--threads", "0", "lib.so"], "--threads"),
+            (["--threads", "x", "lib.so"], "--threads N is wanted, not 'x'"),
+            (["--threads", "0", "lib.so"], "--threads"),
             (["--grace", "5x", "lib.so"], "--grace TIME"), (["--max-body", "1Q", "lib.so"], "--max-body SIZE"),
             (["--socket-mode", "999", "lib.so"], "--socket-mode MODE"), (["--bogus", "lib.so"], "--bogus"),
             (["--log-level", "loud", "lib.so"], "--log-level"), (["--fastcgi"], "an argument is missing"),
@@ -34,7 +35,8 @@ struct LauncherTests {
     @Test(
         "What can't start ends with status 69 and says why",
         arguments: [
-            (["--fastcgi", "nonsense"], "Hello", "SGI0351"), (["--fastcgi", "unix:/no/such/directory/s"], "Hello", "SGI0351"),
+            (["--fastcgi", "nonsense"], "Hello", "SGI0351"),
+            (["--fastcgi", "unix:/no/such/directory/s"], "Hello", "SGI0351"),
             (["--fastcgi", "fd:0"], "Hello", "SGI0351"), (["--cgi"], "NoSuch", "SGI0353"),
             (["--fastcgi", "127.0.0.1:0", "--processes", "2"], "NoSuch", "SGI0353"),
             (["--fastcgi", "127.0.0.1:0"], "ThrowsAtStart", "SGI0210"),
