@@ -22,16 +22,18 @@
             precondition(name != Array("HTTP_PROXY".utf8))
         }
     }
-    func value(_ name: StaticString) -> [UInt8] { Array(variables.bytes[variables.find(name)!]) }
-    let (script, path) = (value("SCRIPT_NAME"), value("PATH_INFO"))
-    precondition(script.last != 0x2F && !(script.isEmpty && path.isEmpty))
-    precondition(path.isEmpty || path[0] == 0x2F)
-    precondition([Array("http".utf8), Array("https".utf8)].contains(value("REQUEST_SCHEME")))
-    for name: StaticString in ["QUERY_STRING", "GATEWAY_INTERFACE"] { _ = value(name) }
+    let bytes = variables.bytes
+    let (script, path) = (variables.find("SCRIPT_NAME")!, variables.find("PATH_INFO")!)
+    precondition(!(script.isEmpty && path.isEmpty))
+    precondition(script.isEmpty || bytes[script.upperBound - 1] != 0x2F)
+    precondition(path.isEmpty || bytes[path.lowerBound] == 0x2F)
+    let scheme = bytes[variables.find("REQUEST_SCHEME")!]
+    precondition(scheme.elementsEqual("http".utf8) || scheme.elementsEqual("https".utf8))
+    for name: StaticString in ["QUERY_STRING", "GATEWAY_INTERFACE"] { precondition(variables.find(name) != nil) }
     for name: StaticString in [
         "REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REQUEST_URI", "REMOTE_ADDR",
     ] {
-        precondition(!value(name).isEmpty)
+        precondition(!variables.find(name)!.isEmpty)
     }
     variables.forEachField { name, _ in precondition(!name.isEmpty) }
     return 0

@@ -12,7 +12,7 @@ mkdir -p .build/fuzz
 # The backtracer can hang behind a fuzzer's crash.
 export SWIFT_BACKTRACE=enable=no
 for name in ${FUZZERS:-FastCGI SCGI NameValuePairs Variables}; do
-    swiftc -O -g -sanitize=fuzzer,address -parse-as-library -swift-version 6 -package-name swiftgi -module-name Fuzz \
+    swiftc -O -g -sanitize=fuzzer,address -parse-as-library -swift-version 6 -package-name swiftgi -module-name Fuzz -use-ld=lld \
         "${sources[@]}" "Tests/Fuzz/Fuzz$name.swift" -o ".build/fuzz/$name"
     mkdir -p ".build/fuzz/corpus-$name"
     ".build/fuzz/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=8192 -print_final_stats=1 \

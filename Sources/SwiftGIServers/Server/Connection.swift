@@ -612,6 +612,10 @@ import SwiftGICore
     private func finish(_ request: ServerRequest) {
         request.hasEnded = true
         isInputComplete = request.isInputEnded
+        // What the web server still sends of the body is nobody's: whoever reads on comes to an end.
+        request.endInput()
+        request.post(.readable)
+        monitor.notifyAll()
         requests.removeAll { $0 === request }
         if !request.keepsConnection || server.isDraining { isClosing = true }
         since = System.now

@@ -204,7 +204,7 @@ final class Fronted {
         default:
             modules += ["proxy", "proxy_scgi"]
             lines +=
-                "SetEnv proxy-sendcl 1\nProxyPass /conformance scgi://127.0.0.1:\(launched!.address)\nCGIPassAuth On\n"
+                "ProxyPass /conformance scgi://127.0.0.1:\(launched!.address)\nCGIPassAuth On\n"
         }
         // CGIPassAuth has its place in a directory or a location.
         lines = lines.replacing("CGIPassAuth On", with: "<Location /conformance>\nCGIPassAuth On\n</Location>")
