@@ -32,6 +32,7 @@ struct swiftgi_request {
     apr_off_t remaining;        /* what the length leaves to be sent; -1: any number */
     int sent;                   /* boolean: a piece was passed on, and the head before it */
     int complete;               /* boolean: the last piece was taken */
+    int unwanted;               /* boolean: no piece of the body goes anywhere any more */
     int answered;               /* boolean: httpd has answered in the middle of it */
     int has_validator;          /* boolean: the head has ETag or Last-Modified */
     int answer;                 /* a status that httpd answers instead, or 0 */

@@ -75,6 +75,7 @@ static void clear_head(swiftgi_request *x)
     r->content_languages = NULL;
     x->has_validator = 0;
     x->answer = 0;
+    x->unwanted = 0;
     x->surviving = NULL;
     x->remaining = -1;
 }
@@ -235,6 +236,7 @@ swiftgi_status sgi_output_trailer(swiftgi_request *x, swiftgi_bytes name, swiftg
     request_rec *r = x->r;
     const char *key;
 
+    if (x->unwanted) return SWIFTGI_OK;
     if (!x->started || x->complete) return refuse(x, "a trailer out of turn");
     if (!is_token(name)) return refuse(x, "an illegal trailer name");
     if (!is_text(value)) return refuse(x, "a control character in a trailer's value");
@@ -315,27 +317,39 @@ static swiftgi_status pass(swiftgi_request *x, uint32_t flags)
                       "an output filter or a file failed, the response is incomplete");
         return SWIFTGI_SERVER_ERROR;
     }
+    if (r->header_only && (flags & SWIFTGI_FLUSH)) {
+        /* This much is what the filters have to see of the answer to HEAD. */
+        APR_BRIGADE_INSERT_TAIL(x->output, apr_bucket_eos_create(alloc));
+        ap_pass_brigade(r->output_filters, x->output);
+        apr_brigade_cleanup(x->output);
+        x->complete = 1;
+        x->unwanted = 1;
+    }
     return SWIFTGI_OK;
+}
+
+/* What becomes of a piece that nobody wants. A body that is made while it is sent
+ * might never end: it is told that there is no client for it. */
+static swiftgi_status drop(swiftgi_request *x, uint32_t flags)
+{
+    if (flags & SWIFTGI_LAST) x->complete = 1;
+    return flags & SWIFTGI_FLUSH && !(flags & SWIFTGI_LAST) ? SWIFTGI_CLIENT_GONE : SWIFTGI_OK;
 }
 
 /* Whether the piece has a place to go; if not, `*status` is what to return. */
 static int may_send(swiftgi_request *x, uint32_t flags, swiftgi_status *status)
 {
-    if (!x->started || x->complete) {
+    if (!x->started || (x->complete && !x->unwanted)) {
         *status = SWIFTGI_MISUSE;
-        return 0;
-    }
-    if (x->answered) {
-        *status = SWIFTGI_OK;
         return 0;
     }
     if (!x->output) {
         x->output = apr_brigade_create(x->r->pool, x->r->connection->bucket_alloc);
     }
     if (!x->sent && !x->answer) prepare(x);
-    if (x->answer) {
-        if (flags & SWIFTGI_LAST) x->complete = 1;
-        *status = SWIFTGI_OK;
+    if (x->answer || x->answered) x->unwanted = 1;
+    if (x->unwanted) {
+        *status = drop(x, flags);
         return 0;
     }
     return 1;
@@ -546,6 +560,10 @@ int sgi_output_finish(swiftgi_request *x, swiftgi_status outcome)
     if (outcome == SWIFTGI_EXPIRED || outcome == SWIFTGI_STOPPED) sgi_input_discard(x);
     if (x->guard) ap_remove_output_filter(x->guard);
     if (x->answered) return OK;
+    if (outcome == SWIFTGI_CLIENT_GONE && x->unwanted) {
+        outcome = SWIFTGI_OK;
+        x->complete = 1;
+    }
     if (outcome == SWIFTGI_OK && !x->complete) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, SGI_LOGNO(0042)
                       "application %s returned without having completed its response",

@@ -16,7 +16,8 @@ public struct GatewayError: Error, Sendable, CustomStringConvertible {
 
         package init(_ kind: Kind) { self.kind = kind }
 
-        /// The client closed the connection. Logged at debug level only.
+        /// The client closed the connection, or is to get nothing more of this response's body. Logged
+        /// at debug level only.
         public static let clientGone = Self(.clientGone)
         /// The request body is larger than the server, or the caller of
         /// ``Input/collect(upTo:)``, permits. The client gets 413.

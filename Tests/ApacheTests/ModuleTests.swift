@@ -164,6 +164,33 @@ import Testing
         }
     }
 
+    /// An application that streams without an end, and nobody who wants it: the client has its head, or
+    /// gets another answer. It is told, and the connection goes on.
+    @Test(arguments: [
+        ("HEAD", "", []), ("HEAD", "", ["Accept-Encoding: gzip"]), ("GET", "?etag=a", ["If-None-Match: \"a\""]),
+        ("GET", "?code=404", []),
+    ])
+    func endlessBodyThatNobodyWants(_ method: String, _ query: String, _ fields: [String]) async throws {
+        let lines = """
+            SwiftGIMapHEADToGET On
+            AddOutputFilterByType DEFLATE text/plain
+            SwiftGIErrorOverride On
+            """
+        try await withServer(
+            .behaviour(lines, modules: ["deflate", "filter"]),
+            expecting: ["writing failed: clientGone", "closed", "finished"]
+        ) { server in
+            let client = try server.connect()
+            try client.request("\(method) /app/client-gone\(query) HTTP/1.1", ["Host: localhost"] + fields)
+            let response = try client.response(to: method)
+            #expect(response.status == (query.isEmpty ? 200 : fields.isEmpty ? 404 : 304))
+            #expect((response["Content-Encoding"] == "gzip") == fields.contains("Accept-Encoding: gzip"))
+            try server.errorLog.wait(for: "finished")
+            try client.request("GET /app/hello HTTP/1.1")
+            #expect(try client.response().text == "Hello, world!\n")
+        }
+    }
+
     @Test func inflatedRequest() async throws {
         let lines = "<Location /app>\nSetInputFilter DEFLATE\n</Location>"
         let configuration = Configuration.behaviour(lines, modules: ["deflate", "filter"]).preparing { root in

@@ -50,7 +50,8 @@ typedef struct swiftgi_bytes {
  * Values are only ever added. */
 typedef enum swiftgi_status {
     SWIFTGI_OK = 0,
-    /* The client went away. Not an error of either side. */
+    /* The client went away, or, from write(), is to get nothing more of the body. Not
+     * an error of either side. */
     SWIFTGI_CLIENT_GONE = 1,
     /* The application failed. From handle(): 500, or the response is aborted
      * if its head was sent. From start(): the application does not run. */

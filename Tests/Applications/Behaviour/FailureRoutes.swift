@@ -70,7 +70,10 @@ let failureRoutes: [String: Application] = [
     },
     // Writes until the client is gone, and says how it ended.
     "/client-gone": { environ, startResponse in
-        try startResponse(.ok, text, nil)
+        let query = Query(environ)
+        var fields = text
+        if let tag = query["etag"] { fields[.eTag] = "\"\(tag)\"" }
+        try startResponse(HTTPResponse.Status(code: query.number("code", 200)), fields, nil)
         let errors = environ.errors
         environ.onFinish { errors.write("finished\n") }
         return Body.push { writer in
