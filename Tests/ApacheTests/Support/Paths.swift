@@ -14,7 +14,7 @@ enum Paths {
         return copy
     }()
 
-    static let builtApplications = environment("SWIFTGI_APPLICATIONS") ?? "\(repository)/.build/apps/release"
+    static let builtApplications = environment("SWIFTGI_TEST_APPLICATIONS") ?? "\(repository)/.build/apps/release"
 
     static let httpd =
         environment("SWIFTGI_HTTPD")
