@@ -14,6 +14,8 @@ enum Paths {
         return copy
     }()
 
+    static let launcher = environment("SWIFTGI_LAUNCHER") ?? "\(repository)/.build/launcher/swiftgi-run"
+
     static let builtApplications = environment("SWIFTGI_TEST_APPLICATIONS") ?? "\(repository)/.build/apps/release"
 
     static let httpd =
