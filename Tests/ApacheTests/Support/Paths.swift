@@ -16,7 +16,7 @@ enum Paths {
 
     static let launcher = environment("SWIFTGI_LAUNCHER") ?? "\(repository)/.build/launcher/swiftgi-run"
 
-    static let builtApplications = environment("SWIFTGI_APPLICATIONS") ?? "\(repository)/.build/apps/release"
+    static let builtApplications = environment("SWIFTGI_TEST_APPLICATIONS") ?? "\(repository)/.build/apps/release"
 
     static let httpd =
         environment("SWIFTGI_HTTPD")
