@@ -1,10 +1,10 @@
 # Each target is a script; `make help` says what they do.
 PORT ?= 8080
-export PORT QUICK SCENARIO CONTESTANT
+export PORT COUNT SEED SEEDS SANITIZER QUICK SCENARIO CONTESTANT
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup module launcher applications run test check cost bench fuzz format install uninstall clean
+.PHONY: help setup module launcher applications run test stress sanitize check cost bench fuzz format install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' Makefile | expand -t 22

@@ -1,6 +1,10 @@
-/* What ThreadSanitizer has to be told of Swift's Mutex. Its uncontended way is compiled into the
- * modules that use it, and seen; the other way is in the Swift runtime, which is not instrumented:
- * these functions take the place of the runtime's and call them. Preloaded before the runtime. */
+/* What ThreadSanitizer can't see by itself, because it happens in code that is not instrumented.
+ * These functions take the place of those of the same name, and call them. Preloaded before them.
+ *
+ * - Swift's Mutex: its uncontended way is compiled into the modules that use it; the other way is in
+ *   the Swift runtime.
+ * - httpd hands the memory of a connection that has ended to the next one through a list without a
+ *   lock: what is done to clear it comes before what is done behind the next accept. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
@@ -19,6 +23,8 @@ static void *next(const char *name)
     if (!function) abort();
     return function;
 }
+
+/* ---- Swift ---- */
 
 #define LOCK_SLOW "$s15Synchronization12_MutexHandleV9_lockSlowyys6UInt32VF"
 #define TRY_LOCK_SLOW "$s15Synchronization12_MutexHandleV12_tryLockSlowSbyF"
@@ -55,4 +61,32 @@ SWIFT void unlock_slow(SELF)
     if (!real) real = (SWIFT void (*)(SELF))next(UNLOCK_SLOW);
     __tsan_release(self);
     real(self);
+}
+
+/* ---- httpd ---- */
+
+struct pool;
+struct socket;
+
+static char recycled;
+
+void apr_pool_clear(struct pool *pool);
+int apr_socket_accept(struct socket **accepted, struct socket *listener, struct pool *pool);
+
+void apr_pool_clear(struct pool *pool)
+{
+    static void (*real)(struct pool *);
+
+    if (!real) real = (void (*)(struct pool *))next("apr_pool_clear");
+    real(pool);
+    __tsan_release(&recycled);
+}
+
+int apr_socket_accept(struct socket **accepted, struct socket *listener, struct pool *pool)
+{
+    static int (*real)(struct socket **, struct socket *, struct pool *);
+
+    if (!real) real = (int (*)(struct socket **, struct socket *, struct pool *))next("apr_socket_accept");
+    __tsan_acquire(&recycled);
+    return real(accepted, listener, pool);
 }
