@@ -101,6 +101,18 @@ enum Contestants {
         }
     }
 
+    /// Who takes part in `streams`, with the samples for applications.
+    static let streams = Contestant(
+        name: "swiftgi-async", title: "SwiftGI embedded, async",
+        needs: [.file("mod_swiftgi.so"), .file("libEvents.so"), .file("libHello.so"), .file("streams")],
+        httpd: { place in
+            """
+            LoadModule swiftgi_module \(place.site.peers)/mod_swiftgi.so
+            SwiftGIScriptAlias /hello \(place.site.peers)/libHello.so
+            SwiftGIScriptAlias /events \(place.site.peers)/libEvents.so
+            """
+        })
+
     // MARK: Python
 
     private static let python = [

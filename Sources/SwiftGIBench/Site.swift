@@ -102,7 +102,7 @@ struct Site: Sendable {
             "\(repository)/.build/apache/.libs/mod_swiftgi.so", "\(repository)/.build/launcher/swiftgi-run",
         ]
         for source in sources { try copy(source) }
-        for name in ["Hello", "AsyncHello", "Bench", "AsyncBench"] {
+        for name in ["Hello", "AsyncHello", "ExecutorCost", "Events", "Bench", "AsyncBench"] {
             try copy("\(repository)/.build/apps/release/lib\(name).so")
         }
     }
