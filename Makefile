@@ -36,7 +36,7 @@ cost: module applications ## what a request costs: allocations, instructions (va
 	@Tests/Cost/httpd.sh .build/apache/.libs/mod_swiftgi.so .build/apps/release/libHello.so \
 	    .build/apps/release/libAsyncHello.so
 
-bench: module ## compare with peers: a table, report.json, charts; QUICK=1 SCENARIO= CONTESTANT=
+bench: module launcher ## compare with peers: a table, report.json, charts; QUICK=1 SCENARIO= CONTESTANT=
 	@.ci/bench
 
 fuzz: setup ## feed the decoders what a fuzzer makes up; SECONDS_EACH=60 FUZZERS=
