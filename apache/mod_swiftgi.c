@@ -3,6 +3,7 @@
 #include "sgi_private.h"
 #include "sgi_check.h"
 #include "sgi_config.h"
+#include "sgi_daemon.h"
 #include "sgi_embedded.h"
 #include "sgi_handler.h"
 #include "sgi_input.h"
@@ -41,6 +42,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_monitor(sgi_reload_monitor, NULL, NULL, APR_HOOK_MIDDLE);
 
     /* the child: last, so that an application finds everything else ready */
+    ap_hook_child_init(sgi_daemon_start, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(sgi_embedded_start, NULL, NULL, APR_HOOK_LAST);
 
     /* the request */

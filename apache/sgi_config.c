@@ -215,6 +215,32 @@ static const char *set_request_timeout(cmd_parms *cmd, void *dir, const char *va
     return NULL;
 }
 
+static const char *set_debug_backend(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    sgi_dir_config *config = dir;
+    sgi_backend *backend = apr_pcalloc(cmd->pool, sizeof(*backend));
+    sgi_group *group = apr_pcalloc(cmd->pool, sizeof(*group));
+    int i;
+
+    group->name = "test";
+    group->processes = group->threads = 1;
+    for (i = 1; i < argc; i++) {
+        char *value = strchr(argv[i], '=');
+        apr_interval_time_t time = 0;
+
+        if (!value) return "name=value";
+        ap_timeout_parameter_parse(value + 1, &time, "s");
+        if (!strncmp(argv[i], "queue-limit=", 12)) group->queue_limit = atoi(value + 1);
+        if (!strncmp(argv[i], "queue-timeout=", 14)) group->queue_timeout = time;
+        if (!strncmp(argv[i], "request-timeout=", 16)) group->request_timeout = time;
+        if (!strncmp(argv[i], "io-timeout=", 11)) group->io_timeout = time;
+    }
+    backend->group = group;
+    backend->socket = argv[0];
+    config->debug_backend = backend;
+    return NULL;
+}
+
 static const char *set_backtrace(cmd_parms *cmd, void *dir, const char *value)
 {
     const char *err = server_only(cmd);
@@ -273,5 +299,6 @@ const command_rec sgi_config_commands[] = {
     AP_INIT_FLAG("SwiftGIReload", set_reload, NULL, RSRC_CONF,
                  "On to restart gracefully when an application library was replaced; Off by "
                  "default."),
+    AP_INIT_TAKE_ARGV("SwiftGIDebugBackend", set_debug_backend, NULL, ACCESS_CONF, ""),
     { NULL }
 };

@@ -3,6 +3,7 @@
 #define SGI_CONFIG_H
 
 #include "sgi_private.h"
+#include "sgi_group.h"
 #include "sgi_library.h"
 
 /* The settings of a directory: X(type, name, unset, default). Made while the
@@ -12,7 +13,8 @@
     X(int, map_head_to_get, -1, SGI_AUTO)                     /* an sgi_switch */ \
     X(apr_interval_time_t, request_timeout, -1, 0)            /* 0: none */ \
     X(int, error_override, -1, 0)                             /* boolean */ \
-    X(const apr_array_header_t *, error_statuses, NULL, NULL) /* of int; NULL: all */
+    X(const apr_array_header_t *, error_statuses, NULL, NULL) /* of int; NULL: all */ \
+    X(const sgi_backend *, debug_backend, NULL, NULL)
 
 typedef enum sgi_switch { SGI_OFF, SGI_ON, SGI_AUTO } sgi_switch;
 

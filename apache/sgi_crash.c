@@ -107,7 +107,7 @@ static int report(const char *signal_name, const swiftgi_request *x)
     if (x) {
         out = log_descriptor(x->r->server);
         append(&l, "application ");
-        append(&l, x->library->name);
+        append(&l, x->application);
         append(&l, " was killed by ");
         append(&l, signal_name);
         append(&l, " while it served request ");

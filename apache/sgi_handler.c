@@ -1,6 +1,7 @@
 /* sgi_handler.c: the handler: what is checked before an application runs, and the
  * way through it. */
 #include "sgi_handler.h"
+#include "sgi_daemon.h"
 #include "sgi_embedded.h"
 #include "sgi_exchange.h"
 #include "sgi_output.h"
@@ -9,6 +10,7 @@
 #include <http_core.h>
 #include <http_protocol.h>
 #include <util_filter.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 
 /* When a client may try an application again that did not start. */
@@ -66,12 +68,16 @@ int sgi_handler(request_rec *r)
 {
     swiftgi_request *x;
     const sgi_target *target;
+    const sgi_dir_config *config;
+    const sgi_backend *backend;
     swiftgi_status outcome;
     int status;
 
     if (!r->handler || strcmp(r->handler, SGI_HANDLER)) return DECLINED;
+    config = sgi_config_for(r);
+    backend = config->debug_backend;
     if ((status = sgi_target_resolve(r, &target)) != OK
-        || (status = check_library(r, target->library)) != OK
+        || (!backend && (status = check_library(r, target->library)) != OK)
         || (status = check_length(r)) != OK) {
         return status;
     }
@@ -80,11 +86,20 @@ int sgi_handler(request_rec *r)
     x->entry_status = r->status;
     x->target = target;
     x->library = target->library;
-    x->config = sgi_config_for(r);
+    x->config = config;
     x->method = is_head_seen_as_get(r, x->config->map_head_to_get) ? "GET" : r->method;
     if (x->config->request_timeout > 0)
         x->deadline = r->request_time + x->config->request_timeout;
-    outcome = sgi_embedded_serve(x);
+    if (backend) {
+        x->application = apr_filepath_name_get(target->library->path);
+        x->resume = sgi_daemon_resume;
+        outcome = sgi_daemon_serve(x, backend);
+    }
+    else {
+        x->application = x->library->name;
+        if (swiftgi_application_can_resume(x->library->table)) x->resume = sgi_embedded_resume;
+        outcome = sgi_embedded_serve(x);
+    }
     if (outcome == SWIFTGI_SUSPENDED) return SUSPENDED;
     status = sgi_output_finish(x, outcome);
     sgi_wait_end(x);

@@ -3,9 +3,9 @@
  * A request waits attached, on its thread, or suspended: the thread goes back to
  * httpd, and the connection with it, in CONN_STATE_ASYNC_WAITIO. httpd then polls
  * the descriptor of the connection's socket; while the request is suspended that is
- * the waker's eventfd in place of the client's. To write to it from any thread brings
- * the connection back to a worker, where process_connection finds the request and
- * goes on with it. Keep-alive, pipelining, TLS and lingering close stay httpd's.
+ * another one in place of the client's: the waker's eventfd, or what stands in for a
+ * connection to a daemon and the waker together. When it is readable, the connection comes
+ * back to a worker, where process_connection finds the request and goes on with it. Keep-alive, pipelining, TLS and lingering close stay httpd's.
  *
  * What the client does meanwhile is for a thread of our own to see, the watcher: it
  * has the client's descriptor in an epoll set, and wakes the request. It also sees to
@@ -136,7 +136,7 @@ static void clear_waker(swiftgi_waker *waker)
     if (read(waker->fd, &count, sizeof(count)) < 0) return;
 }
 
-static swiftgi_waker *make_waker(void)
+swiftgi_waker *sgi_wait_make_waker(void)
 {
     swiftgi_waker *waker;
 
@@ -181,20 +181,25 @@ void sgi_wait_release(swiftgi_waker *waker)
     }
 }
 
-static void retain_waker(swiftgi_waker *waker)
+void sgi_wait_retain(swiftgi_waker *waker)
 {
     __atomic_add_fetch(&waker->references, 1, __ATOMIC_RELAXED);
 }
 
+int sgi_wait_waker_descriptor(const swiftgi_waker *waker)
+{
+    return waker->fd;
+}
+
 swiftgi_waker *sgi_wait_waker(swiftgi_request *x)
 {
-    if (!x->waker) x->waker = make_waker();
+    if (!x->waker) x->waker = sgi_wait_make_waker();
     if (!x->waker) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, errno, x->r, SGI_LOGNO(0060)
                       "no descriptor for a request that has to wait");
         return NULL;
     }
-    retain_waker(x->waker);
+    sgi_wait_retain(x->waker);
     return x->waker;
 }
 
@@ -218,7 +223,7 @@ void sgi_wait_wake(swiftgi_waker *waker)
                 if (gate.last) gate.last->next = waker;
                 else gate.first = waker;
                 gate.last = waker;
-                retain_waker(waker);
+                sgi_wait_retain(waker);
             }
         }
     }
@@ -295,6 +300,13 @@ static apr_time_t grace(void)
                                                               : GRACE_SECONDS);
 }
 
+/* When the clock has something for a request at the latest, or 0. */
+static apr_time_t next_time(const swiftgi_request *x)
+{
+    if (!x->alarm || (x->deadline && x->deadline < x->alarm)) return x->deadline;
+    return x->alarm;
+}
+
 /* Events that only a clock brings; tells of a stop once. */
 static uint32_t timed_events(swiftgi_request *x, uint32_t interest, apr_time_t now)
 {
@@ -302,6 +314,7 @@ static uint32_t timed_events(swiftgi_request *x, uint32_t interest, apr_time_t n
     uint32_t events = 0;
 
     if (x->deadline && now >= x->deadline) events |= SWIFTGI_DEADLINE;
+    if (x->alarm && now >= x->alarm) events |= SWIFTGI_WOKEN;
     if (stopping && !x->knows_of_stop) {
         x->knows_of_stop = 1;
         events |= SWIFTGI_STOPPING;
@@ -316,10 +329,11 @@ static uint32_t timed_events(swiftgi_request *x, uint32_t interest, apr_time_t n
 
 /* ---- waiting on the thread ---- */
 
-static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
+static swiftgi_status wait_attached(swiftgi_request *x, int source, short source_events,
+                                    uint32_t *events)
 {
     conn_rec *c = x->r->connection;
-    struct pollfd items[2] = { { .fd = x->waker->fd, .events = POLLIN }, { .fd = -1 } };
+    struct pollfd items[2] = { { .fd = source, .events = source_events }, { .fd = -1 } };
     apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
     apr_os_sock_t fd;
     apr_pollfd_t pollfd;
@@ -347,10 +361,11 @@ static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
     }
     while (!*events) {
         int tick = c->master ? STREAM_TICK_MILLISECONDS : TICK_MILLISECONDS;
+        apr_time_t next = next_time(x);
         int count;
 
-        if (x->deadline) {
-            apr_time_t left = x->deadline - apr_time_now();
+        if (next) {
+            apr_time_t left = next - apr_time_now();
 
             if (left < apr_time_from_msec(tick))
                 tick = left > 0 ? (int)apr_time_as_msec(left) + 1 : 0;
@@ -370,7 +385,7 @@ static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
         *events |= timed_events(x, x->interest, apr_time_now());
     }
     if (*events & (SWIFTGI_READABLE | SWIFTGI_WRITABLE | SWIFTGI_STALLED)) x->waiting_since = 0;
-    attach_waker(x->waker);
+    if (x->waker) attach_waker(x->waker);
     return SWIFTGI_OK;
 }
 
@@ -437,7 +452,7 @@ static apr_time_t look_at_clock(void)
             uint32_t events = timed_events(x, x->interest, now);
 
             if (events || needs_pulse(x, now)) tell(x, events);
-            else if (x->deadline && x->deadline < next) next = x->deadline;
+            else if (next_time(x) && next_time(x) < next) next = next_time(x);
         }
     }
     watcher.next_look = next;
@@ -582,21 +597,20 @@ static sgi_connection *connection_of(conn_rec *c)
     return ap_get_module_config(c->conn_config, &swiftgi_module);
 }
 
-/* Whether the thread that serves this request can go: the way back leads through
- * process_connection to a request that httpd itself has handed to its handler. */
-static int can_suspend(const swiftgi_request *x)
+/* The way back leads through process_connection to a request that httpd itself has handed to
+ * its handler. */
+int sgi_wait_can_suspend(const swiftgi_request *x)
 {
     const request_rec *r = x->r;
     const conn_rec *c = r->connection;
     const sgi_connection *k = connection_of(r->connection);
 
     return child.can_suspend && k && k->is_inside && c->cs && !c->master
-           && !c->clogging_input_filters && !r->main && !r->prev && !x->is_nested
-           && swiftgi_application_can_resume(x->library->table);
+           && !c->clogging_input_filters && !r->main && !r->prev && !x->is_nested && x->resume;
 }
 
-/* Puts a request aside. Returns whether that was possible. */
-static int suspend(swiftgi_request *x, void *task)
+/* Puts a request aside; httpd polls `stand_in` for it. Returns whether that was possible. */
+static int suspend(swiftgi_request *x, void *task, int stand_in)
 {
     sgi_connection *k = connection_of(x->r->connection);
     watcher_slot *slot;
@@ -608,6 +622,7 @@ static int suspend(swiftgi_request *x, void *task)
         return 0;
     }
     x->task = task;
+    x->stand_in = stand_in;
     x->events = 0;
     x->aside_since = apr_time_now();
     k->aside = x;
@@ -616,7 +631,7 @@ static int suspend(swiftgi_request *x, void *task)
     pthread_mutex_unlock(&gate.mutex);
     slot = &watcher.slots[k->slot];
     slot->x = x;
-    is_early = watcher.suspended++ == 0 || (x->deadline && x->deadline < watcher.next_look);
+    is_early = watcher.suspended++ == 0 || (next_time(x) && next_time(x) < watcher.next_look);
     if (slot->is_gone) tell(x, SWIFTGI_GONE);
     pthread_mutex_unlock(&watcher.mutex);
     if (is_early) wake_watcher();
@@ -641,6 +656,19 @@ static uint32_t take_up(sgi_connection *k)
     return events ? events : SWIFTGI_WOKEN;
 }
 
+/* Notes what a request waits for. Returns 0 if that is there already. */
+static int begin_wait(swiftgi_request *x, uint32_t interest, uint32_t *events)
+{
+    if (interest != x->interest || !x->waiting_since) x->waiting_since = apr_time_now();
+    x->interest = interest;
+    if ((interest & SWIFTGI_WRITABLE) && sgi_output_drain(x)) {
+        *events = SWIFTGI_WRITABLE;
+        x->waiting_since = 0;
+        return 0;
+    }
+    return 1;
+}
+
 swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
                              uint32_t *events)
 {
@@ -651,15 +679,21 @@ swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
         return SWIFTGI_OK;
     }
     if (!x->waker) return SWIFTGI_SERVER_ERROR;
-    if (interest != x->interest || !x->waiting_since) x->waiting_since = apr_time_now();
-    x->interest = interest;
-    if ((interest & SWIFTGI_WRITABLE) && sgi_output_drain(x)) {
-        *events = SWIFTGI_WRITABLE;
-        x->waiting_since = 0;
-        return SWIFTGI_OK;
+    if (!begin_wait(x, interest, events)) return SWIFTGI_OK;
+    if (sgi_wait_can_suspend(x) && suspend(x, task, x->waker->fd)) return SWIFTGI_SUSPENDED;
+    return wait_attached(x, x->waker->fd, POLLIN, events);
+}
+
+swiftgi_status sgi_wait_source(swiftgi_request *x, const sgi_source *source, uint32_t interest,
+                               uint32_t *events)
+{
+    *events = 0;
+    if (!begin_wait(x, interest, events)) return SWIFTGI_OK;
+    if (x->waker && sgi_wait_can_suspend(x)
+        && suspend(x, NULL, source->stand_in >= 0 ? source->stand_in : x->waker->fd)) {
+        return SWIFTGI_SUSPENDED;
     }
-    if (can_suspend(x) && suspend(x, task)) return SWIFTGI_SUSPENDED;
-    return wait_attached(x, events);
+    return wait_attached(x, source->fd, source->events, events);
 }
 
 /* ---- coming back ---- */
@@ -685,7 +719,7 @@ static void go_on(sgi_connection *k, uint32_t more)
     swiftgi_status status;
 
     /* The waker outlives the request, which may end here. */
-    retain_waker(waker);
+    sgi_wait_retain(waker);
     ap_update_child_status(c->sbh, SERVER_BUSY_WRITE, x->r);
     if (events & SWIFTGI_GONE) c->aborted = 1;
     if ((events & SWIFTGI_WRITABLE) && !sgi_output_drain(x)) {
@@ -693,7 +727,7 @@ static void go_on(sgi_connection *k, uint32_t more)
         if (c->aborted) events |= SWIFTGI_GONE;
     }
     if (events & (SWIFTGI_READABLE | SWIFTGI_WRITABLE | SWIFTGI_STALLED)) x->waiting_since = 0;
-    status = sgi_embedded_resume(x, events ? events : SWIFTGI_WOKEN);
+    status = x->resume(x, events ? events : SWIFTGI_WOKEN);
     if (status == SWIFTGI_SUSPENDED && k->aside && (more & SWIFTGI_ABANDONED)) {
         /* It has had its last call. */
         take_up(k);
@@ -740,7 +774,7 @@ static void suspend_connection(conn_rec *c, request_rec *r)
     sgi_connection *k = connection_of(c);
 
     if (k && k->aside && !k->is_replaced) {
-        replace_descriptor(k, k->aside->waker->fd);
+        replace_descriptor(k, k->aside->stand_in);
         k->is_replaced = 1;
     }
 }
@@ -781,8 +815,8 @@ static apr_status_t drop_connection(void *data)
         swiftgi_waker *waker = x->waker;
 
         k->c->aborted = 1;
-        retain_waker(waker);
-        sgi_embedded_resume(x, take_up(k) | SWIFTGI_GONE | SWIFTGI_ABANDONED);
+        sgi_wait_retain(waker);
+        x->resume(x, take_up(k) | SWIFTGI_GONE | SWIFTGI_ABANDONED);
         sgi_wait_end(x);
         return_token(waker);
         sgi_wait_release(waker);
@@ -796,6 +830,13 @@ void sgi_wait_end(swiftgi_request *x)
     if (!x->waker) return;
     sgi_wait_release(x->waker);
     x->waker = NULL;
+}
+
+void sgi_wait_detach(swiftgi_request *x)
+{
+    /* Whoever uses the connection next may need the token. */
+    if (x->waker) return_token(x->waker);
+    sgi_wait_end(x);
 }
 
 /* ---- the connection ---- */
