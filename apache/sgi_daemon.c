@@ -1112,8 +1112,13 @@ static swiftgi_status connect_link(forward *f, int is_new)
 
 static void drop_link(forward *f)
 {
+    swiftgi_request *x = f->x;
+
+    /* httpd has closed what stood in, unless that was the waker's own. */
+    if (x->stand_in < 0 && x->waker && sgi_wait_waker_descriptor(x->waker) >= 0)
+        sgi_link_forget_stand_in(f->link);
     /* The waker is the connection's. */
-    sgi_wait_detach(f->x);
+    sgi_wait_detach(x);
     sgi_link_close(f->link);
     f->link = NULL;
 }

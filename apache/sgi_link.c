@@ -488,6 +488,11 @@ int sgi_link_stand_in(sgi_link *link, uint32_t events)
     return link->epoll;
 }
 
+void sgi_link_forget_stand_in(sgi_link *link)
+{
+    link->epoll = -1;
+}
+
 swiftgi_waker *sgi_link_waker(sgi_link *link)
 {
     sgi_wait_retain(link->waker);

@@ -66,6 +66,9 @@ int sgi_link_descriptor(const sgi_link *link);
  * none to be had. */
 int sgi_link_stand_in(sgi_link *link, uint32_t events);
 
+/* What stood in is closed already. */
+void sgi_link_forget_stand_in(sgi_link *link);
+
 /* Its waker, with one reference more for the caller; after sgi_link_stand_in(). */
 swiftgi_waker *sgi_link_waker(sgi_link *link);
 
