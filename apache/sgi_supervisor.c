@@ -41,8 +41,10 @@
 /* How long the supervisor and its daemons may take to end with httpd; milliseconds. */
 #define STOP_PATIENCE 4000
 
-/* One that died sooner is started by the monitor, not at once; seconds. */
+/* After so many in a row that died within these seconds the next is the monitor's, which
+ * comes every ten seconds. */
 #define SHORT_LIFE 2
+#define SHORT_LIVES 3
 
 #define SEND_BUFFER (1 << 20)
 
@@ -63,6 +65,7 @@ typedef struct lasting {
     pid_t supervisor; /* 0: there is none */
     int control;      /* -1: none */
     time_t started;
+    int short_lives; /* in a row */
     int count;
     listener listeners[SOCKETS_LIMIT];
 } lasting;
@@ -566,8 +569,10 @@ static void notice_death(int reason, void *data, apr_wait_t status)
     if (!sgi_group_backends()) return;
     /* httpd decodes the status before. */
     log_death(present.server, pid, "status", (int)status);
+    if (time(NULL) - state->started >= SHORT_LIFE) state->short_lives = 0;
+    else state->short_lives++;
     /* While httpd restarts, post_config does it. */
-    if (is_running() && time(NULL) - state->started >= SHORT_LIFE) bring_up_again();
+    if (is_running() && state->short_lives < SHORT_LIVES) bring_up_again();
 }
 
 int sgi_supervisor_monitor(apr_pool_t *p, server_rec *s)

@@ -10,6 +10,7 @@
  * end N        ends with this status; 0 and above 128: by signal N - 128
  * say C        this byte to the supervisor
  * start        a process that outlives this one
+ * reach PATH   "reached", or why this process cannot connect there
  *
  * Variables say what is wrong with it:
  *
@@ -31,6 +32,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,6 +93,17 @@ static void burn(long milliseconds)
     } while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 < milliseconds);
 }
 
+static const char *reach(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int s = socket(AF_UNIX, SOCK_STREAM, 0), result;
+
+    strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
+    result = connect(s, (struct sockaddr *)&address, sizeof(address));
+    close(s);
+    return result < 0 ? strerror(errno) : "reached";
+}
+
 static size_t answer_to(char *line, char *answer, size_t size)
 {
     char *space = strchr(line, ' '), *rest = space ? space + 1 : "";
@@ -99,6 +112,7 @@ static size_t answer_to(char *line, char *answer, size_t size)
     if (space) *space = '\0';
     if (!strcmp(line, "who")) return who(answer, size);
     if (!strcmp(line, "env")) return (size_t)snprintf(answer, size, "%s", getenv(rest) ? getenv(rest) : "(none)");
+    if (!strcmp(line, "reach")) return (size_t)snprintf(answer, size, "%s", reach(rest));
     if (!strcmp(line, "sleep")) nap(number);
     else if (!strcmp(line, "burn")) burn(number);
     else if (!strcmp(line, "grow")) memset(malloc((size_t)number << 20), 1, (size_t)number << 20);
