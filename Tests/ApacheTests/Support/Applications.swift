@@ -42,4 +42,18 @@ enum Applications {
         guard result.status == 0 else { throw Command.Failure(description: "cc \(source): \(result)") }
         chmod(path, 0o755)
     }
+
+    /// A program that takes the place of swiftgi-run: Libraries/daemon.c.
+    static let daemon: String = {
+        let path = "\(Paths.temporary)/daemon"
+        do {
+            let result = try Command.run(
+                "cc", ["-O1", "-Wall", "-o", path, "\(Paths.libraries)/daemon.c", "-lpthread"])
+            if result.status != 0 { Issue.record("cc daemon.c: \(result)") }
+            chmod(path, 0o755)
+        } catch {
+            Issue.record("no daemon: \(error)")
+        }
+        return path
+    }()
 }

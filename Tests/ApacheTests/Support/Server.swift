@@ -99,9 +99,18 @@ final class Server {
     var hasEnded: Bool { command?.hasEnded ?? true }
 
     /// The processes that serve.
-    var children: [pid_t] {
+    var children: [pid_t] { ownProcesses.filter { !isSupervisor($0) } }
+
+    /// The supervisor of the daemons, if it runs.
+    var supervisor: pid_t? { ownProcesses.first { isSupervisor($0) } }
+
+    private var ownProcesses: [pid_t] {
         guard let command else { return [] }
         return ProcessTable.children(of: command.pid).filter { ProcessTable.isAlive($0) }
+    }
+
+    private func isSupervisor(_ pid: pid_t) -> Bool {
+        ProcessTable.commandLine(of: pid).hasPrefix("swiftgi-supervisor")
     }
 
     /// What `apachectl graceful` does: new processes take over, the old ones finish their requests.
