@@ -172,7 +172,7 @@ final class Server {
         _ = holdsEventually(for: 5) {
             leaks = children.compactMap { pid in
                 let count = DescriptorCount(of: pid)
-                let growths = baseline.map { count.growth(since: $0) }
+                let growths = baseline.map { count.growth(since: $0, links: configuration.linksToDaemons()) }
                 if growths.isEmpty || growths.contains(where: \.isEmpty) { return nil }
                 return "process \(pid) has \(count), more by \(growths[0]) than after the first answer: "
                     + ProcessTable.descriptors(of: pid).sorted().joined(separator: ", ")
