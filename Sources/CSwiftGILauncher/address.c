@@ -63,7 +63,8 @@ static bool listen_unix(launch_options *options, const char *path)
     mode_t mask = 0;
     int result;
 
-    if (length == 0 || length >= sizeof(address.sun_path)) return refuse(options, "the path is too long");
+    if (length == 0 || length >= sizeof(address.sun_path))
+        return refuse(options, "the path is too long");
     memcpy(address.sun_path, path, length + 1);
     if (!remove_stale(&address, size)) return refuse(options, strerror(errno));
     options->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -88,14 +89,16 @@ static bool listen_unix(launch_options *options, const char *path)
 
 static bool listen_inet(launch_options *options, const char *text)
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *found, *one;
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *found,
+                    *one;
     const char *colon = strrchr(text, ':');
     char host[256];
     size_t length;
     int result, on = 1, error = 0;
 
     if (!colon || !colon[1]) {
-        return refuse(options, "it is none of unix:/path, host:port, [address]:port, :port, fd:N");
+        return refuse(options,
+                      "it is none of unix:/path, host:port, [address]:port, :port, fd:N");
     }
     length = (size_t)(colon - text);
     if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {
@@ -111,7 +114,8 @@ static bool listen_inet(launch_options *options, const char *text)
     result = getaddrinfo(length ? host : NULL, colon + 1, &hints, &found);
     if (result != 0) return refuse(options, gai_strerror(result));
     for (one = found; one && options->listener < 0; one = one->ai_next) {
-        int listener = socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC, one->ai_protocol);
+        int listener =
+            socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC, one->ai_protocol);
 
         if (listener >= 0) {
             setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -135,7 +139,8 @@ static bool take_descriptor(launch_options *options, const char *text)
     char *end;
     long number = strtol(text, &end, 10);
 
-    if (*text < '0' || *text > '9' || *end || number > 65535) return refuse(options, "it names no descriptor");
+    if (*text < '0' || *text > '9' || *end || number > 65535)
+        return refuse(options, "it names no descriptor");
     if (!launch_is_listening((int)number)) return refuse(options, "it is no listening socket");
     options->listener = (int)number;
     return true;

@@ -26,8 +26,8 @@ void launch_log(const launch_options *options, const char *level, const char *fo
         clock_gettime(CLOCK_REALTIME, &now);
         gmtime_r(&now.tv_sec, &parts);
         length = strftime(text, 64, "%Y-%m-%dT%H:%M:%S", &parts);
-        length += (size_t)snprintf(text + length, 64, ".%03ldZ [%s] [pid %d] ", now.tv_nsec / 1000000,
-                                   level, (int)getpid());
+        length += (size_t)snprintf(text + length, 64, ".%03ldZ [%s] [pid %d] ",
+                                   now.tv_nsec / 1000000, level, (int)getpid());
     }
     else {
         length = (size_t)snprintf(text, 64, "[%s] ", level);
@@ -56,7 +56,8 @@ static int recognise(launch_options *options)
 {
     if (has_systemd_socket()) {
         if (!launch_is_listening(3)) {
-            launch_log(options, "critical", "SGI0352: the descriptor from systemd is no listening stream socket");
+            launch_log(options, "critical",
+                       "SGI0352: the descriptor from systemd is no listening stream socket");
             return SWIFTGI_EXIT_USAGE;
         }
         options->protocol = SWIFTGI_SERVE_FASTCGI;
@@ -76,10 +77,11 @@ static int recognise(launch_options *options)
         options->protocol = SWIFTGI_SERVE_CGI;
         return -1;
     }
-    fprintf(stderr,
-            "%s: neither a web server nor systemd has started this; --fastcgi ADDRESS, --scgi ADDRESS "
-            "or --cgi says how to serve, --help shows more\n",
-            options->program);
+    fprintf(
+        stderr,
+        "%s: neither a web server nor systemd has started this; --fastcgi ADDRESS, --scgi ADDRESS "
+        "or --cgi says how to serve, --help shows more\n",
+        options->program);
     return SWIFTGI_EXIT_USAGE;
 }
 
@@ -125,7 +127,8 @@ static void tell_ready(void *context)
     }
 }
 
-int launch_serve(const launch_options *options, const swiftgi_application_table *table, int ready)
+int launch_serve(const launch_options *options, const swiftgi_application_table *table,
+                 int ready)
 {
     swiftgi_serve_options serve = options->serve;
     const char *script_name = options->script_name;
@@ -156,6 +159,27 @@ int launch_serve(const launch_options *options, const swiftgi_application_table 
     return table->serve(table->application, &serve);
 }
 
+/* Web servers append the words of a query without "=" to a CGI program's arguments
+ * (RFC 3875, section 4.4): the client's words are no arguments of ours. Returns how
+ * many there are without them; 0: what there are can't be told from the client's. */
+static int trusted_arguments(int argc, char *const argv[], bool has_table)
+{
+    const char *script = getenv("SCRIPT_FILENAME");
+    struct stat ours, theirs;
+    int i;
+
+    if (!getenv("GATEWAY_INTERFACE") || !script) return argc;
+    if (stat("/proc/self/exe", &ours) == 0 && stat(script, &theirs) == 0
+        && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino) {
+        return has_table ? 1 : 0;
+    }
+    /* What the script's first line says comes before its path. */
+    for (i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], script)) return i + 1;
+    }
+    return argc;
+}
+
 int swiftgi_launch(int argc, char *const argv[], const void *table)
 {
     static const char software[] = LAUNCH_SOFTWARE;
@@ -168,6 +192,15 @@ int swiftgi_launch(int argc, char *const argv[], const void *table)
                                              .listener = -1,
                                              .stop = -1,
                                              .software = { software, sizeof(software) - 1 } };
+    argc = trusted_arguments(argc, argv, table != NULL);
+    if (argc == 0) {
+        options.protocol = SWIFTGI_SERVE_CGI;
+        launch_log(
+            &options, "critical",
+            "SGI0350: this is no CGI program: make a script whose first line is #!%s LIBRARY",
+            options.program);
+        return SWIFTGI_EXIT_USAGE;
+    }
     status = launch_parse(&options, argc, argv, table != NULL);
     if (status >= 0) return status;
     if (!options.protocol) {
@@ -179,7 +212,8 @@ int swiftgi_launch(int argc, char *const argv[], const void *table)
         return SWIFTGI_EXIT_CANNOT_START;
     }
     /* Who has started it with a socket of his own starts it anew, too. */
-    if (!options.processes && options.max_requests && options.is_bound_here) options.processes = 1;
+    if (!options.processes && options.max_requests && options.is_bound_here)
+        options.processes = 1;
     if (options.processes) status = launch_supervise(&options, table);
     else status = launch_serve(&options, table, -1);
     launch_unlink(&options);

@@ -62,14 +62,16 @@ static void print_usage(FILE *file, const launch_options *options, bool has_tabl
     for (i = 0; i < ENTRY_COUNT; i++) {
         char left[40];
 
-        snprintf(left, sizeof(left), "--%s%s%s", entries[i].name, entries[i].argument ? " " : "",
+        snprintf(left, sizeof(left), "--%s%s%s", entries[i].name,
+                 entries[i].argument ? " " : "",
                  entries[i].argument ? entries[i].argument : "");
         fprintf(file, "  %-24s %s\n", left, entries[i].text);
     }
-    fputs("\nADDRESS is unix:/path, host:port, [address]:port, :port or fd:N. Without --cgi, --fastcgi\n"
-          "and --scgi it is recognised how the program was started: by systemd with a socket, by a\n"
-          "FastCGI process manager with a socket as descriptor 0, or as a CGI program.\n",
-          file);
+    fputs(
+        "\nADDRESS is unix:/path, host:port, [address]:port, :port or fd:N. Without --cgi, --fastcgi\n"
+        "and --scgi it is recognised how the program was started: by systemd with a socket, by a\n"
+        "FastCGI process manager with a socket as descriptor 0, or as a CGI program.\n",
+        file);
 }
 
 /* The number in `text`, with the factor of its suffix; false: it is none. */
@@ -200,7 +202,8 @@ int launch_parse(launch_options *options, int argc, char *const argv[], bool has
         case PROTOCOL:
         case ADDRESS:
             if (options->protocol) {
-                return complain(options, "only one of --cgi, --fastcgi and --scgi is possible", "");
+                return complain(options, "only one of --cgi, --fastcgi and --scgi is possible",
+                                "");
             }
             options->protocol = entry->protocol;
             options->address = optarg;

@@ -59,7 +59,8 @@ static void start_worker(supervisor *s, worker *w)
     size_t i;
 
     if (pipe2(ends, O_CLOEXEC) != 0) {
-        launch_log(s->options, "error", "SGI0355: process could not be started: %s", strerror(errno));
+        launch_log(s->options, "error", "SGI0355: process could not be started: %s",
+                   strerror(errno));
         s->not_before = now() + LONGEST_DELAY;
         return;
     }
@@ -79,7 +80,8 @@ static void start_worker(supervisor *s, worker *w)
     }
     close(ends[1]);
     if (pid < 0) {
-        launch_log(s->options, "error", "SGI0355: process could not be started: %s", strerror(errno));
+        launch_log(s->options, "error", "SGI0355: process could not be started: %s",
+                   strerror(errno));
         close(ends[0]);
         s->not_before = now() + LONGEST_DELAY;
         return;
@@ -282,7 +284,8 @@ int launch_supervise(launch_options *options, const swiftgi_application_table *t
     sigaddset(&s.mask, SIGHUP);
     if (!s.workers || sigprocmask(SIG_BLOCK, &s.mask, &s.old_mask) != 0
         || (s.signals = signalfd(-1, &s.mask, SFD_CLOEXEC | SFD_NONBLOCK)) < 0) {
-        launch_log(options, "critical", "SGI0355: process could not be started: %s", strerror(errno));
+        launch_log(options, "critical", "SGI0355: process could not be started: %s",
+                   strerror(errno));
         free(s.workers);
         return SWIFTGI_EXIT_CANNOT_START;
     }

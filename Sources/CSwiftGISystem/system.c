@@ -13,8 +13,10 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
-_Static_assert(SWIFTGI_EPOLL_IN == EPOLLIN && SWIFTGI_EPOLL_OUT == EPOLLOUT, "as Linux has them");
-_Static_assert(SWIFTGI_EPOLL_ERR == EPOLLERR && SWIFTGI_EPOLL_HUP == EPOLLHUP, "as Linux has them");
+_Static_assert(SWIFTGI_EPOLL_IN == EPOLLIN && SWIFTGI_EPOLL_OUT == EPOLLOUT,
+               "as Linux has them");
+_Static_assert(SWIFTGI_EPOLL_ERR == EPOLLERR && SWIFTGI_EPOLL_HUP == EPOLLHUP,
+               "as Linux has them");
 _Static_assert(SWIFTGI_EPOLL_RDHUP == EPOLLRDHUP, "as Linux has it");
 _Static_assert(SWIFTGI_EPOLL_EXCLUSIVE == (int)EPOLLEXCLUSIVE, "as Linux has it");
 _Static_assert(SWIFTGI_EPOLL_EDGE == (int)EPOLLET, "as Linux has it");

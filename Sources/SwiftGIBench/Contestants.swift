@@ -7,15 +7,11 @@ enum Contestants {
     static func all(_ site: Site) -> [Contestant] {
         ours + [
             Contestant(
-                name: limit, title: "handler in C", needs: [.file("mod_bench.so")],
-                httpd: { place in
-                    """
-                    LoadModule bench_module \(place.site.peers)/mod_bench.so
-                    <LocationMatch "^/(hello$|app/)">
-                    SetHandler bench
-                    </LocationMatch>
-                    """
-                }),
+                name: limit, title: "handler in C", needs: [.file("mod_bench.so")], httpd: { handler($0) }),
+            // The most that can be spared: no file is looked for, no directory's access is checked.
+            Contestant(
+                name: "c-unmapped", title: "handler in C that maps its URLs itself", needs: [.file("mod_bench.so")],
+                httpd: { "Define BENCH_MAPS\n" + handler($0) }),
             // Without what the handler in C does not send either.
             Contestant(
                 name: "static", title: "static file", modules: ["headers"],
@@ -37,6 +33,16 @@ enum Contestants {
                 without: Dictionary(
                     uniqueKeysWithValues: ["environ", "up", "stream", "wait"].map { ($0, "no application") })),
         ] + python + forwarding(site) + scripting(site) + hummingbird
+    }
+
+    /// As modules of httpd that answer by themselves, like mod_status, are configured.
+    private static func handler(_ place: Contestant.Place) -> String {
+        """
+        LoadModule bench_module \(place.site.peers)/mod_bench.so
+        <LocationMatch "^/(hello$|app/)">
+        SetHandler bench
+        </LocationMatch>
+        """
     }
 
     // MARK: SwiftGI
@@ -63,11 +69,13 @@ enum Contestants {
             httpd: { embedded($0, "Hello", "Bench") }),
         Contestant(
             name: "swiftgi-fcgi", title: "SwiftGI FastCGI, mod_proxy_fcgi",
-            needs: [.work("SwiftGI's FastCGI server is to come")], modules: ["proxy", "proxy_fcgi"],
+            needs: [.work("its configuration with swiftgi-run is to be written here")],
+            modules: ["proxy", "proxy_fcgi"],
             httpd: { $0.proxy("fcgi", "swiftgi") }, sockets: ["swiftgi"]),
         Contestant(
             name: "swiftgi-nginx", title: "SwiftGI FastCGI, nginx",
-            needs: [.work("SwiftGI's FastCGI server is to come"), .program("nginx")], httpd: nil, sockets: ["swiftgi"]),
+            needs: [.work("its configuration with swiftgi-run is to be written here"), .program("nginx")], httpd: nil,
+            sockets: ["swiftgi"]),
     ]
 
     // MARK: Python

@@ -35,6 +35,9 @@ struct Request: Sendable {
     var extraFields = 0
 }
 
+/// No request was answered in the time that there was.
+struct NoAnswer: Error {}
+
 /// Runs load generators and watches the servers meanwhile.
 struct LoadGenerator {
     let site: Site
@@ -120,7 +123,8 @@ struct LoadGenerator {
             throw Failure("load generator: \(output.suffix(300))")
         }
         let numbers = line.split(separator: " ").dropFirst().compactMap { Double($0) }
-        guard numbers.count == 6, numbers[0] > 0, numbers[1] > 0 else { throw Failure("no request was answered") }
+        guard numbers.count == 6 else { throw Failure("load generator: \(line)") }
+        guard numbers[0] > 0, numbers[1] > 0 else { throw NoAnswer() }
         if numbers[4] > 0 { throw Failure("\(Int(numbers[4])) of \(Int(numbers[0])) requests failed") }
         return Sample(
             throughput: numbers[0] * 1e6 / numbers[1], p50: numbers[2], p99: numbers[3], processor: numbers[0],

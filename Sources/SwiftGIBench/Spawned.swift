@@ -17,9 +17,9 @@ final class Spawned {
         user: ServedAs? = nil
     ) throws {
         outputPath = output
-        // Killed with us, if we are killed.
-        var command = ["setpriv", "--pdeathsig", "KILL"]
-        if let user { command = ["setpriv", "--reuid", user.name, "--regid", user.group, "--clear-groups"] }
+        // Ends with us, if we are killed.
+        var command = ["setpriv", "--pdeathsig", "TERM"]
+        if let user { command += ["--reuid", user.name, "--regid", user.group, "--clear-groups"] }
         if !processors.isEmpty {
             command += ["taskset", "--cpu-list", processors.map { "\($0)" }.joined(separator: ",")]
         }

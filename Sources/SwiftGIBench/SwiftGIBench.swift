@@ -67,17 +67,19 @@ struct Compare: ParsableCommand {
             site: site, isQuick: quick, rounds: rounds ?? (quick ? 1 : 5), seconds: seconds ?? (quick ? 0.3 : 0.7),
             scenarios: Set(Self.names(scenario)), contestants: Set(Self.names(contestant)))
         let begin = Clock.now
+        var isInterrupted = false
         do {
             try bench.run()
         } catch is Interruption {
-            say("Interrupted")
-            throw ExitCode(130)
+            isInterrupted = true
         }
         let report = bench.report
         try report.write(to: directory)
         say(report.targetTable)
         if let disturbance = report.disturbance { say(disturbance) }
-        say("Report, details and charts are in \(directory); it took \(Int(Clock.now - begin)) s")
+        let what = isInterrupted ? "Interrupted; what was measured until then is" : "Report, details and charts are"
+        say("\(what) in \(directory); it took \(Int(Clock.now - begin)) s")
+        if isInterrupted { throw ExitCode(130) }
     }
 }
 

@@ -13,6 +13,9 @@ extension HostedApplication {
         guard let options = unsafe ServeOptions(pointer) else { return SWIFTGI_EXIT_USAGE.status }
         // What is written to a peer that left is an error, not the end.
         signal(SIGPIPE, SIG_IGN)
+        // A web server whose client left ends its CGI program so. The next write says the same, and lets
+        // the application come to its end; who does not gets SIGKILL.
+        if options.isCGI { signal(SIGTERM, SIG_IGN) }
         let host = ServerHost(
             traits: options.traits, software: options.software, level: options.level, isTimed: !options.isCGI)
         // The thread that calls this has no time for the main actor.

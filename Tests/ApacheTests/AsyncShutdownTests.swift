@@ -6,7 +6,7 @@ import Testing
 @Suite struct AsyncShutdownTests {
     /// With room for the processes of a second generation, which worker wants to have.
     private func restarting(_ mpm: Configuration.MPM, _ lines: String = "") -> Configuration {
-        .waiting("MaxRequestWorkers 24\n" + lines, mpm: mpm, threads: 4)
+        .waiting("MaxRequestWorkers 16\n" + lines, mpm: mpm, threads: 4)
     }
 
     /// They may finish; new requests are for the new processes.

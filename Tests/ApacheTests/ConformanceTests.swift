@@ -59,8 +59,8 @@ import Testing
     }
 }
 
-/// The suite's client of httpd: sockets, on threads of their own, since cases wait for each other.
-private struct ApacheConformanceClient: ConformanceClient {
+/// The suite's client of a web server: sockets, on threads of their own, since cases wait for each other.
+struct ApacheConformanceClient: ConformanceClient {
     let port: Int
     let scriptName: String
 

@@ -1,5 +1,5 @@
-import Glibc
 import GatewayClients
+import Glibc
 import SwiftGIConformance
 import SwiftGICore
 import SwiftGIServers
@@ -39,7 +39,7 @@ final class GatewayConformanceClient: ConformanceClient {
     }
 
     private func variables(_ request: ConformanceRequest) throws -> [(String, [UInt8])] {
-        var memoryRequest = try MemoryRequest(request, journal: journal)
+        var memoryRequest = try MemoryRequest(request, .gateway, journal: journal)
         memoryRequest.scriptName = scriptName
         return memoryRequest.makeVariables(id: "", software: "Test").filter { $0.key != "swiftgi.request_id" }
             .map { ($0.key, $0.value) }
@@ -108,6 +108,7 @@ final class GatewayConformanceClient: ConformanceClient {
         }
         let length = collected.response.headers.first { $0.name == "Content-Length" }.flatMap { Int($0.value) }
         let isShort = length.map { collected.response.body.count < $0 } ?? false
-        return collected.make(isCut: socket.wasReset || !collected.response.hasHead || (isShort && request.method != "HEAD"))
+        return collected.make(
+            isCut: socket.wasReset || !collected.response.hasHead || (isShort && request.method != "HEAD"))
     }
 }

@@ -55,7 +55,10 @@ private func decode(_ pieces: [[UInt8]]) throws(WireError) -> [Meaning] {
 
 struct FastCGIDecoderTests {
     private static func record(_ type: UInt8, _ id: UInt16, _ content: [UInt8], padding: Int = 0) -> [UInt8] {
-        [1, type, UInt8(id >> 8), UInt8(id & 255), UInt8(content.count >> 8), UInt8(content.count & 255), UInt8(padding), 0]
+        [
+            1, type, UInt8(id >> 8), UInt8(id & 255), UInt8(content.count >> 8), UInt8(content.count & 255),
+            UInt8(padding), 0,
+        ]
             + content + [UInt8](repeating: 0xEE, count: padding)
     }
 
@@ -68,7 +71,8 @@ struct FastCGIDecoderTests {
         + record(8, 258, [5, 5]) + record(8, 258, []) + record(2, 1, []) + record(2, 258, [1, 2])
 
     private static let meaning: [Meaning] = [
-        .begin(1, 1, true), .values([14, 0] + Array("FCGI_MAX_CONNS".utf8)), .params(1, [1, 2, 3]), .begin(258, 3, false),
+        .begin(1, 1, true), .values([14, 0] + Array("FCGI_MAX_CONNS".utf8)), .params(1, [1, 2, 3]),
+        .begin(258, 3, false),
         .params(1, [4]), .paramsEnd(1), .stdin(1, [7, 8, 9]), .unknown(77), .stdin(258, [1]), .stdinEnd(1),
         .data(258, [5, 5]), .dataEnd(258), .abort(1), .abort(258),
     ]
@@ -90,7 +94,8 @@ struct FastCGIDecoderTests {
         "What breaks the protocol is refused",
         arguments: [
             [2, 1, 0, 1, 0, 8, 0, 0], record(1, 0, [0, 1, 0, 0, 0, 0, 0, 0]), record(1, 1, [0, 1]), record(9, 1, []),
-            record(4, 0, [1]), record(5, 0, []), record(3, 1, []), record(6, 1, []), record(7, 1, []), record(10, 0, []),
+            record(4, 0, [1]), record(5, 0, []), record(3, 1, []), record(6, 1, []), record(7, 1, []),
+            record(10, 0, []),
             record(11, 0, []), record(8, 0, []), record(2, 0, []),
         ])
     func refused(_ bytes: [UInt8]) {

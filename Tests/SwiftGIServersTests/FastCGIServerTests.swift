@@ -68,7 +68,9 @@ private func request(
 }
 
 /// What comes for each request until so many have ended.
-private func collect(_ client: FastCGIClient, ends: Int) throws -> [UInt16: (text: String, stderr: String, status: [UInt8])] {
+private func collect(
+    _ client: FastCGIClient, ends: Int
+) throws -> [UInt16: (text: String, stderr: String, status: [UInt8])] {
     var responses: [UInt16: GatewayResponse] = [:]
     var errors: [UInt16: String] = [:]
     var result: [UInt16: (text: String, stderr: String, status: [UInt8])] = [:]
@@ -113,7 +115,8 @@ struct FastCGIServerTests {
 
     @Test("Requests of one connection are served at a time", arguments: [true, false])
     func multiplexed(_ isAsync: Bool) async throws {
-        let entry: RunningApplication.Entry = isAsync ? .handler(GatewayHandler(application)) : .application(application)
+        let entry: RunningApplication.Entry =
+            isAsync ? .handler(GatewayHandler(application)) : .application(application)
         try await withClient(ServerOptions(), entry) { client, _ in
             let place = "multiplexed \(isAsync)"
             try client.socket.send(request(1, "/meet", query: place) + FastCGIClient.stdinEnd(1))
@@ -154,7 +157,9 @@ struct FastCGIServerTests {
             #expect(values.type == .getValuesResult)
             var places: [VariablePlace] = []
             try NameValuePairs.locate(values.content.span, limit: 10, into: &places)
-            let found = places.map { String(decoding: values.content[$0.name] + [0x3D] + values.content[$0.value], as: UTF8.self) }
+            let found = places.map {
+                String(decoding: values.content[$0.name] + [0x3D] + values.content[$0.value], as: UTF8.self)
+            }
             #expect(found == ["FCGI_MPXS_CONNS=1", "FCGI_MAX_REQS=16384"])
             let unknown = try #require(try client.record())
             #expect(unknown.type == .unknownType)
@@ -162,7 +167,8 @@ struct FastCGIServerTests {
         }
     }
 
-    @Test("Roles: the ones that there are, and others", arguments: [(1, "RESPONDER"), (2, "AUTHORIZER"), (3, "FILTER")])
+    @Test(
+        "Roles: the ones that there are, and others", arguments: [(1, "RESPONDER"), (2, "AUTHORIZER"), (3, "FILTER")])
     func roles(_ number: UInt16, _ name: String) async throws {
         try await withClient { client, _ in
             try client.socket.send(request(1, "/role", role: number))
@@ -268,7 +274,9 @@ struct FastCGIServerTests {
             try await withClient { client, server in
                 do { try client.socket.send(bytes) } catch is ClientError {}
                 while try client.record() != nil {}
-                for _ in 0..<400 where !server.log.contains(where: { $0.message.hasPrefix("SGI0303: ") }) { usleep(5000) }
+                for _ in 0..<400 where !server.log.contains(where: { $0.message.hasPrefix("SGI0303: ") }) {
+                    usleep(5000)
+                }
                 #expect(server.log.contains { $0.message.hasPrefix("SGI0303: ") })
                 // Others are served.
                 let other = try FastCGIClient(path: server.socket.path)

@@ -2,7 +2,9 @@ import SwiftGIServers
 import Testing
 
 struct SCGIDecoderTests {
-    private func decode(_ pieces: [[UInt8]], limit: Int = 1000) throws(WireError) -> (header: [UInt8], body: [UInt8], ended: Bool) {
+    private func decode(
+        _ pieces: [[UInt8]], limit: Int = 1000
+    ) throws(WireError) -> (header: [UInt8], body: [UInt8], ended: Bool) {
         var decoder = SCGIDecoder(limit: limit)
         var result = (header: [UInt8](), body: [UInt8](), ended: false)
         for piece in pieces {
@@ -18,7 +20,8 @@ struct SCGIDecoderTests {
         return result
     }
 
-    private static let header = Array("CONTENT_LENGTH\u{0}4\u{0}SCGI\u{0}1\u{0}REQUEST_METHOD\u{0}POST\u{0}EMPTY\u{0}\u{0}".utf8)
+    private static let header = Array(
+        "CONTENT_LENGTH\u{0}4\u{0}SCGI\u{0}1\u{0}REQUEST_METHOD\u{0}POST\u{0}EMPTY\u{0}\u{0}".utf8)
     private static let stream = Array("\(header.count):".utf8) + header + Array(",body".utf8)
 
     @Test("A request cut at any byte means the same")
@@ -32,7 +35,9 @@ struct SCGIDecoderTests {
         #expect(try decode(Self.stream.map { [$0] }).body == Array("body".utf8))
     }
 
-    @Test("A netstring that is none is refused", arguments: [":", "a:", "01:a,", "-1:", "3:abc;", "1001:", "99999999999999999999:", "3 :abc,"])
+    @Test(
+        "A netstring that is none is refused",
+        arguments: [":", "a:", "01:a,", "-1:", "3:abc;", "1001:", "99999999999999999999:", "3 :abc,"])
     func refused(_ text: String) {
         #expect(throws: WireError.self) { try decode([Array(text.utf8)]) }
         #expect(throws: WireError.self) { try decode(text.utf8.map { [$0] }) }

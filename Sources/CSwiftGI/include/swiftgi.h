@@ -280,24 +280,24 @@ enum {
 
 /* How an application serves by itself. Members that are 0 or NULL stand for the default. */
 typedef struct swiftgi_serve_options {
-    uint32_t abi;              /* SWIFTGI_ABI_VERSION */
-    uint32_t flags;            /* SWIFTGI_MULTIPROCESS */
-    size_t size;               /* sizeof(swiftgi_serve_options) */
-    uint32_t protocol;         /* SWIFTGI_SERVE_FASTCGI, … */
-    int listener;              /* a listening socket, which stays the caller's; not for CGI */
-    int stop;                  /* becomes readable when serving is to end; -1: SIGTERM and SIGINT say
+    uint32_t abi;      /* SWIFTGI_ABI_VERSION */
+    uint32_t flags;    /* SWIFTGI_MULTIPROCESS */
+    size_t size;       /* sizeof(swiftgi_serve_options) */
+    uint32_t protocol; /* SWIFTGI_SERVE_FASTCGI, … */
+    int listener;      /* a listening socket, which stays the caller's; not for CGI */
+    int stop;          /* becomes readable when serving is to end; -1: SIGTERM and SIGINT say
                                   so, which serve() blocks and takes itself */
-    uint32_t threads;          /* requests of the gateway contract at a time: 8 */
-    uint32_t max_connections;  /* at a time: 4096 */
-    uint32_t level;            /* swiftgi_level: notice */
-    uint64_t max_requests;     /* serving ends after so many: never */
-    uint64_t max_body;         /* bytes of a request's body: any number */
-    uint32_t io_timeout;       /* milliseconds for a peer to send or take something: 60000 */
-    uint32_t header_timeout;   /* milliseconds for a peer to send a request's variables: 20000 */
-    uint32_t request_timeout;  /* milliseconds for an asynchronous handler: any number */
-    uint32_t grace;            /* milliseconds for requests when serving is to end: 30000 */
-    swiftgi_bytes mode;        /* as swiftgi_server.mode: the protocol's name */
-    swiftgi_bytes software;    /* as swiftgi_server.software */
+    uint32_t threads;  /* requests of the gateway contract at a time: 8 */
+    uint32_t max_connections; /* at a time: 4096 */
+    uint32_t level;           /* swiftgi_level: notice */
+    uint64_t max_requests;    /* serving ends after so many: never */
+    uint64_t max_body;        /* bytes of a request's body: any number */
+    uint32_t io_timeout;      /* milliseconds for a peer to send or take something: 60000 */
+    uint32_t header_timeout;  /* milliseconds for a peer to send a request's variables: 20000 */
+    uint32_t request_timeout; /* milliseconds for an asynchronous handler: any number */
+    uint32_t grace;           /* milliseconds for requests when serving is to end: 30000 */
+    swiftgi_bytes mode;       /* as swiftgi_server.mode: the protocol's name */
+    swiftgi_bytes software;   /* as swiftgi_server.software */
     swiftgi_bytes script_name; /* where the application is mounted: as the web server says */
     /* Called once, when requests are served, on the thread that called serve(). */
     void (*ready)(void *context);

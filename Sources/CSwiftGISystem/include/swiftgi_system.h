@@ -31,7 +31,8 @@ enum { SWIFTGI_EPOLL_ADD = 1, SWIFTGI_EPOLL_REMOVE = 2, SWIFTGI_EPOLL_CHANGE = 3
 int swiftgi_epoll_create(void);
 
 /* Adds, changes or removes `descriptor`, whose events come with `key`. */
-int swiftgi_epoll_control(int set, int operation, int descriptor, uint32_t events, uint64_t key);
+int swiftgi_epoll_control(int set, int operation, int descriptor, uint32_t events,
+                          uint64_t key);
 
 /* Waits for one event, at most `milliseconds` (-1: for any time). 1: it is in `events` and `key`;
  * 0: the time is over. */

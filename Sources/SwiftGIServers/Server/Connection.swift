@@ -612,6 +612,10 @@ import SwiftGICore
     private func finish(_ request: ServerRequest) {
         request.hasEnded = true
         isInputComplete = request.isInputEnded
+        // What the web server still sends of the body is nobody's: whoever reads on comes to an end.
+        request.endInput()
+        request.post(.readable)
+        monitor.notifyAll()
         requests.removeAll { $0 === request }
         if !request.keepsConnection || server.isDraining { isClosing = true }
         since = System.now
@@ -641,8 +645,16 @@ import SwiftGICore
             }
             finish(request)
             isClosing = true
+            if request.id != 0, !isWriting, !hasOutput, !isOutputBroken {
+                // nginx takes the end of a connection for the end of the response; what is no record
+                // of FastCGI's it takes for a failure, as everybody does.
+                let nonsense: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0]
+                _ = System.send(descriptor, nonsense.span, Span<UInt8>(), Span<UInt8>())
+                shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RDWR))
+            } else {
+                System.reset(descriptor)
+            }
             isOutputBroken = true
-            System.reset(descriptor)
             retire()
         }
     }

@@ -137,7 +137,7 @@ package final class GatewayServer: Sendable {
         while !hasToStop(milliseconds: 500) { tick() }
         let isDone = drain()
         finished.store(true, ordering: .sequentiallyConsistent)
-        for _ in 0..<count { wake() }
+        wake()
         // Threads that are in an application's hands end with the process.
         for _ in 0..<100 where isDone && threads.load(ordering: .relaxed) > 0 { usleep(5000) }
         return isDone ? .done : .unfinished
@@ -214,8 +214,10 @@ package final class GatewayServer: Sendable {
             var burst = 0
             while !finished.load(ordering: .relaxed) {
                 // Who waits for the network must not starve behind who is woken.
-                if burst < 16, let job = queue.withLock({ $0.pop() }) {
+                if burst < 16, let (job, isLast) = pop() {
                     burst += 1
+                    // Wakes that come together are one: each who is woken wakes the next.
+                    if !isLast, idle.load(ordering: .sequentiallyConsistent) > 0 { wake() }
                     perform(job, worker)
                     continue
                 }
@@ -230,6 +232,14 @@ package final class GatewayServer: Sendable {
             }
         }
         threads.subtract(1, ordering: .relaxed)
+        wake()
+    }
+
+    private func pop() -> (Job, isLast: Bool)? {
+        queue.withLock { queue in
+            guard let job = queue.pop() else { return nil }
+            return (job, queue.next == queue.jobs.count)
+        }
     }
 
     private func perform(_ job: Job, _ worker: Worker) {

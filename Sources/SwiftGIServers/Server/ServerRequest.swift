@@ -334,7 +334,8 @@ import Synchronization
             header.appendHeader(.stdout, id: id, count: part.count)
             let isLast = rest.isEmpty
             isOutstanding = try connection.send(
-                self, header.span, part, tail.span.extracting(first: isLast ? tail.count : 0), ends: last && isLast, waits: waits)
+                self, header.span, part, tail.span.extracting(first: isLast ? tail.count : 0), ends: last && isLast,
+                waits: waits)
         }
         return isOutstanding
     }
@@ -373,7 +374,9 @@ import Synchronization
     package func wait(for events: WaitEvents, _ exchange: AsyncExchange) -> Waited {
         connection.monitor.withLock {
             var present = self.events
-            if events.contains(.readable), buffered > 0 || isInputEnded || inputError != nil { present.insert(.readable) }
+            if events.contains(.readable), buffered > 0 || isInputEnded || inputError != nil {
+                present.insert(.readable)
+            }
             if events.contains(.writable), connection.hasSent(upTo: outputMark) { present.insert(.writable) }
             if isAborted { present.insert(.gone) }
             if !present.isEmpty {

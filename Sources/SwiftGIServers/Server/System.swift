@@ -16,7 +16,8 @@ enum System {
     static func receive(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Transferred {
         while true {
             // The buffer is the caller's during the call.
-            let count = unsafe recv(descriptor, buffer.baseAddress, buffer.count, Int32(truncatingIfNeeded: MSG_DONTWAIT))
+            let count = unsafe recv(
+                descriptor, buffer.baseAddress, buffer.count, Int32(truncatingIfNeeded: MSG_DONTWAIT))
             if count >= 0 { return .bytes(count) }
             if errno == EAGAIN || errno == EWOULDBLOCK { return .nothing }
             if errno != EINTR { return .failed(errno) }
@@ -87,7 +88,9 @@ enum System {
         address.sa_family = sa_family_t(AF_UNSPEC)
         // On TCP this is a reset; other sockets don't know it.
         let size = socklen_t(MemoryLayout<sockaddr>.size)
-        if unsafe connect(descriptor, &address, size) != 0 { shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RDWR)) }
+        if unsafe connect(descriptor, &address, size) != 0 {
+            shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RDWR))
+        }
     }
 }
 

@@ -1,5 +1,3 @@
-import SwiftGICore
-
 /// How variables come to be the same whichever gateway and web server they passed; see the page
 /// "Gateways".
 package struct VariableRules: Sendable {
@@ -15,10 +13,12 @@ extension RequestVariables {
     /// Makes of the variables that came those that the specification describes.
     package mutating func normalize(_ rules: VariableRules) {
         dropSmuggled()
+        joinRepeated()
         for name: StaticString in ["CONTENT_TYPE", "CONTENT_LENGTH", "AUTH_TYPE", "REMOTE_USER", "REMOTE_IDENT"] {
             if let value = find(name), value.isEmpty { remove(name) }
         }
-        if rules.alwaysHasLength, let length = find("CONTENT_LENGTH"), isEqual(length, "0") {
+        // SCGI always has it, and so has lighttpd.
+        if let length = find("CONTENT_LENGTH"), isEqual(length, "0"), rules.alwaysHasLength || !hasContent {
             remove("CONTENT_LENGTH")
         }
         if find("QUERY_STRING") == nil { set("QUERY_STRING", "") }
@@ -53,6 +53,34 @@ extension RequestVariables {
         removePlaces { isUnwanted($0) }
     }
 
+    /// Whether the request's method is one of those that come with content.
+    private var hasContent: Bool {
+        guard let method = find("REQUEST_METHOD") else { return false }
+        for other: StaticString in ["GET", "HEAD", "OPTIONS", "DELETE", "TRACE"] where isEqual(method, other) {
+            return false
+        }
+        return true
+    }
+
+    /// nginx sends a field that came several times as several variables; httpd joins the values.
+    private mutating func joinRepeated() {
+        var index = 0
+        while index < places.count {
+            defer { index += 1 }
+            guard bytes.span.extracting(places[index].name).hasPrefix("HTTP_"), isHidden(index) else { continue }
+            let field = Array(bytes[places[index].name])
+            let separator: [UInt8] = field == Array("HTTP_COOKIE".utf8) ? [0x3B, 0x20] : [0x2C, 0x20]
+            var value: [UInt8] = []
+            for place in places where bytes.span.extracting(place.name).isEqual(to: field.span) {
+                if !value.isEmpty { value += separator }
+                value += bytes[place.value]
+            }
+            keepPlaces { !$0.isEqual(to: field.span) }
+            add(field.span, value.span)
+            index -= 1
+        }
+    }
+
     private mutating func removePlaces(_ isUnwanted: (Span<UInt8>) -> Bool) {
         if places.contains(where: { isUnwanted(bytes.span.extracting($0.name)) }) { keepPlaces { !isUnwanted($0) } }
     }
@@ -60,13 +88,9 @@ extension RequestVariables {
     // MARK: The path
 
     private mutating func normalizePath(_ rules: VariableRules) {
-        let named = find("SWIFTGI_SCRIPT_NAME").map { [UInt8](bytes[$0]) } ?? rules.scriptName
-        if let mount = named {
+        if find("PATH_INFO") == nil { guessPath() }
+        if let mount = find("SWIFTGI_SCRIPT_NAME").map({ [UInt8](bytes[$0]) }) ?? rules.scriptName {
             splitPath(at: mount)
-        } else if let info = find("PATH_INFO") {
-            if info.isEmpty, find("SCRIPT_NAME") == nil { set("SCRIPT_NAME", "") }
-        } else {
-            guessPath()
         }
         if find("SCRIPT_NAME") == nil { set("SCRIPT_NAME", "") }
         if find("PATH_INFO") == nil { set("PATH_INFO", "") }
@@ -163,9 +187,10 @@ extension RequestVariables {
     /// nginx sends what its `server_name` says, which may be nothing or a pattern.
     private mutating func normalizeServer() {
         let name = nonEmpty("SERVER_NAME").map { [UInt8](bytes[$0]) }
-        let isName = name.map { name in
-            !(name == [0x5F] || name.first == 0x7E || name.contains(0x2A))
-        } ?? false
+        let isName =
+            name.map { name in
+                !(name == [0x5F] || name.first == 0x7E || name.contains(0x2A))
+            } ?? false
         let host = nonEmpty("HTTP_HOST").map { Self.split(host: [UInt8](bytes[$0])) }
         if !isName {
             if let host, !host.name.isEmpty {

@@ -1,5 +1,3 @@
-import SwiftGICore
-
 /// The variables of a request, as the web server sent them and after
 /// ``normalize(_:)`` as SwiftGI has them.
 ///
@@ -82,7 +80,7 @@ package struct RequestVariables {
     }
 
     /// Whether there is a later one of the same name.
-    private func isHidden(_ index: Int) -> Bool {
+    func isHidden(_ index: Int) -> Bool {
         let all = bytes.span
         let name = all.extracting(places[index].name)
         for other in places[(index + 1)...] where Int(other.nameCount) == name.count {
@@ -146,7 +144,7 @@ package struct RequestVariables {
                 valueStart: UInt32(clamping: range.lowerBound), valueCount: UInt32(clamping: range.count)))
     }
 
-    private mutating func add(_ name: Span<UInt8>, _ value: Span<UInt8>) {
+    mutating func add(_ name: Span<UInt8>, _ value: Span<UInt8>) {
         let start = bytes.count
         bytes.append(copying: name)
         bytes.append(copying: value)

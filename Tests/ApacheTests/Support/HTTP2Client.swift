@@ -1,7 +1,7 @@
 import Foundation
 
 /// A client of HTTP/2 in the clear that sends what it is told: to leave streams, and to send and read
-/// them slowly. It has the window that every connection begins with, and never widens it.
+/// them slowly. Each stream has the window that it begins with, 65,535 bytes, and it is never widened.
 final class HTTP2Client {
     struct Frame {
         let kind: Kind
@@ -21,6 +21,8 @@ final class HTTP2Client {
         connection = try RawClient(port: port)
         try connection.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         try send(.settings)
+        // The connection's own, for what streams have that nobody reads any more.
+        try send(.windowUpdate, [0, 0x10, 0, 0])
     }
 
     private func send(_ kind: Kind, flags: UInt8 = 0, stream: Int = 0, _ payload: [UInt8] = []) throws {
