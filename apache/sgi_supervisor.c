@@ -507,7 +507,8 @@ static void kill_supervisor(lasting *state)
 
 static void log_death(server_rec *s, pid_t pid, const char *how, int number)
 {
-    ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, SGI_LOGNO(0406)
+    /* One that was told to end, or had nothing left to do, says so itself. */
+    ap_log_error(APLOG_MARK, number ? APLOG_ERR : APLOG_INFO, 0, s, SGI_LOGNO(0406)
                  "supervisor %d has ended (%s %d), its daemons end with it", (int)pid, how,
                  number);
 }

@@ -6,7 +6,7 @@ import Testing
 @Suite struct SupervisorTests {
     // MARK: Sockets and restarts
 
-    @Test(.timeLimit(.minutes(2)), arguments: Configuration.MPM.allCases)
+    @Test(arguments: Configuration.MPM.allCases)
     func requestsSurviveRestarts(_ mpm: Configuration.MPM) async throws {
         try await withServer(.daemons("processes=2", mpm: mpm)) { server in
             let socket = try #require(server.sockets().first)
@@ -66,7 +66,8 @@ import Testing
             try wait("a process that starts") { !server.daemons.isEmpty }
             #expect(asking.count == 0)
             try server.open(gate: server.gate())
-            #expect(await asking.end() == [])
+            let failures = await asking.end()
+            #expect(failures == [])
             #expect(asking.count == 1)
         }
     }
@@ -88,7 +89,8 @@ import Testing
     @Test func socketsAreClosedToOthers() async throws {
         try await withServer(.daemons()) { server in
             var status = stat()
-            #expect(try stat(#require(server.sockets().first), &status) == 0)
+            let socket = try #require(server.sockets().first)
+            #expect(stat(socket, &status) == 0)
             #expect(status.st_mode & 0o777 == 0o600)
             #expect(status.st_uid == ServedAs.userID)
             #expect(stat(server.socketDirectory, &status) == 0)
@@ -157,7 +159,8 @@ import Testing
             try wait("two daemons") { server.daemons.count == 2 }
             let count = asking.count
             try wait("answers") { asking.count > count }
-            #expect(await asking.end() == [])
+            let failures = await asking.end()
+            #expect(failures == [])
             #expect(!ProcessTable.isAlive(old))
         }
     }
@@ -175,25 +178,20 @@ import Testing
     @Test func everythingEndsWithHTTPD() async throws {
         try await withStoppedServer(.daemons("processes=2")) { server in
             try server.start()
-            let all = [try #require(server.supervisor)] + server.daemons + server.children
+            let children = server.children
+            let all = [try #require(server.supervisor)] + server.daemons + children
             #expect(all.count >= 4)
             kill(server.pid, SIGKILL)
             try wait("the end of httpd") { server.hasEnded }
-            // Children of event notice it when they next write to their parent, or never.
-            for child in server.children + all { if !isDaemon(child, of: server) { kill(child, SIGTERM) } }
+            // httpd's own children may not notice it.
+            for child in children { kill(child, SIGKILL) }
             try wait("the end of \(all)") { !all.contains { ProcessTable.isAlive($0) } }
         }
     }
 
-    private func isDaemon(_ pid: pid_t, of server: Server) -> Bool {
-        let line = ProcessTable.commandLine(of: pid)
-        return line.hasPrefix("(swiftgi:") || line.hasPrefix("swiftgi-supervisor")
-    }
-
     // MARK: Starts
 
-    @Test(.timeLimit(.minutes(1)))
-    func processThatCannotStart() async throws {
+    @Test func processThatCannotStart() async throws {
         let configuration = Configuration.daemons("env=DAEMON_REFUSES=${root}/scratch/refuses").preparing {
             try writeFile("\($0)/scratch/refuses", "")
         }
@@ -207,7 +205,8 @@ import Testing
             let passed = (times[4] - times[0] + 3600).truncatingRemainder(dividingBy: 3600)
             #expect(passed > 1.4, "\(times)")
             try FileManager.default.removeItem(atPath: "\(server.root)/scratch/refuses")
-            #expect(await asking.end() == [])
+            let failures = await asking.end()
+            #expect(failures == [])
         }
     }
 
@@ -288,7 +287,8 @@ import Testing
             server.graceful()
             try server.errorLog.wait(for: "SGI0414")
             #expect(ProcessTable.isAlive(old))
-            #expect(await asking.end() == [])
+            let failures = await asking.end()
+            #expect(failures == [])
             #expect(asking.last == "\(old)")
             try wait("its end") { !ProcessTable.isAlive(old) }
         }
@@ -343,7 +343,8 @@ import Testing
             #expect(line.message.contains("to be replaced: \(limit.name)"), "\(line)")
             try wait("another process") { try server.who().pid != old }
             try wait("the old one's end") { !ProcessTable.isAlive(old) }
-            #expect(await asking.end() == [])
+            let failures = await asking.end()
+            #expect(failures == [])
         }
     }
 
@@ -381,13 +382,13 @@ import Testing
     }
 
     /// Without the module nobody tells the supervisor to go.
-    @Test(.timeLimit(.minutes(2)))
-    func moduleThatLeaves() async throws {
+    @Test func moduleThatLeaves() async throws {
         var configuration = Configuration.daemons()
         try await withServer(configuration) { server in
             let supervisor = try #require(server.supervisor)
             let daemons = server.daemons
             configuration.loadsModule = false
+            configuration.logLevel = "info"
             try server.writeConfiguration("")
             try writeFile("\(server.root)/httpd.conf", configuration.text(root: server.root, ports: server.ports))
             server.graceful()
@@ -450,7 +451,7 @@ import Testing
 
     @Test func processIsWhatItsOptionsSay() async throws {
         let options = """
-            threads=3 umask=0027 home=/tmp display-name="the shop" maximum-requests=1000 inactivity-timeout=2h \
+            threads=3 umask=0027 home=/tmp "display-name=the shop" maximum-requests=1000 inactivity-timeout=2h \
             drain-timeout=7s io-timeout=9s env=A=1 env=B= "env=C=a b" env-file=${root}/variables
             """
         let configuration = Configuration.daemons(options).preparing {
@@ -475,7 +476,6 @@ import Testing
             #expect(try server.ask("env SWIFTGI_TEST_ROOT") == server.root)
             #expect(try server.ask("env SWIFT_BACKTRACE") == "enable=no")
             let child = try #require(server.children.first)
-            #expect(try Int(#require(daemon.values["files"]))! >= 1024)
             #expect(!ProcessTable.descriptors(of: child).contains("\(server.root)/variables"))
         }
     }
@@ -570,7 +570,7 @@ import Testing
 extension LogLine {
     /// Of a line in httpd's default format.
     fileprivate var secondsOfHour: Double {
-        guard let match = text.firstMatch(of: /:(\d\d):(\d\d\.\d+) /) else { return 0 }
+        guard let match = text.firstMatch(of: #/:(\d\d):(\d\d\.\d+)\s/#) else { return 0 }
         return (Double(match.1) ?? 0) * 60 + (Double(match.2) ?? 0)
     }
 }
