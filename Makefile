@@ -1,9 +1,10 @@
 # Each target is a script; `make help` says what they do.
 PORT ?= 8080
-export PORT
+export PORT QUICK SCENARIO CONTESTANT
+PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup module applications run test check cost format install uninstall clean
+.PHONY: help setup module launcher applications run test check cost bench fuzz format install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' Makefile | expand -t 22
@@ -14,30 +15,43 @@ setup: ## install what is missing: httpd, its headers, tools
 module: setup ## build mod_swiftgi.so with apxs
 	@apache/build
 
+launcher: setup ## build swiftgi-run, which serves by CGI, FastCGI and SCGI
+	@.ci/launcher
+
 applications: setup ## build the samples and the tests' applications
 	@.ci/applications
 
 run: module applications ## serve the samples at http://127.0.0.1:8080/ until Ctrl-C; PORT=
 	@.ci/serve
 
-test: module applications ## run every test
+test: module launcher applications ## run every test
 	@.ci/test
 
-check: module applications ## formats, lints, exported symbols, coverage of the documents
+check: module launcher applications ## formats, lints, exported symbols, coverage of the documents
 	@.ci/check
 
 cost: module applications ## what a request costs: allocations, instructions (valgrind, ab)
 	@Tests/Cost/cost.sh .build/apps/release/libHello.so
-	@Tests/Cost/httpd.sh .build/apache/.libs/mod_swiftgi.so .build/apps/release/libHello.so
+	@Tests/Cost/cost.sh .build/apps/release/libAsyncHello.so
+	@Tests/Cost/httpd.sh .build/apache/.libs/mod_swiftgi.so .build/apps/release/libHello.so \
+	    .build/apps/release/libAsyncHello.so
+
+bench: module ## compare with peers: a table, report.json, charts; QUICK=1 SCENARIO= CONTESTANT=
+	@.ci/bench
+
+fuzz: setup ## feed the decoders what a fuzzer makes up; SECONDS_EACH=60 FUZZERS=
+	@Tests/Fuzz/fuzz.sh
 
 format: setup ## put C and Swift into the form that check wants
 	@.ci/format
 
-install: module ## install the module and its configuration; DESTDIR=
+install: module launcher ## install the module, its configuration and swiftgi-run; DESTDIR=, PREFIX=
 	@DESTDIR='$(DESTDIR)' apache/install
+	@install -D -m 755 .build/launcher/swiftgi-run '$(DESTDIR)$(PREFIX)/bin/swiftgi-run'
 
 uninstall: ## remove what install has installed; DESTDIR=
 	@DESTDIR='$(DESTDIR)' apache/uninstall
+	@rm -f '$(DESTDIR)$(PREFIX)/bin/swiftgi-run'
 
 clean: ## remove what was built
 	@rm -rf .build

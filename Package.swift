@@ -6,7 +6,8 @@ let samples = [
     "Index", "Hello", "Variables", "Echo", "Stream", "Download", "Form", "Middleware", "Guestbook", "Events",
 ]
 let testApplications = [
-    "Behaviour", "AsyncHello", "Waiting", "Conformance", "Mirror", "ThrowsAtStart", "WithLifecycle", "TwinA", "TwinB",
+    "Behaviour", "AsyncHello", "Waiting", "Conformance", "AsyncConformance", "Mirror", "ThrowsAtStart", "WithLifecycle",
+    "TwinA", "TwinB",
 ]
 
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
@@ -27,10 +28,16 @@ let package = Package(
         .target(name: "CSwiftGI"),
         .target(name: "CSwiftGISystem"),
         .target(name: "SwiftGICore", dependencies: [httpTypes, logging]),
-        .target(name: "SwiftGIEmbedded", dependencies: ["SwiftGICore", "CSwiftGI", "CSwiftGISystem", httpTypes, logging]),
-        .target(name: "SwiftGI", dependencies: ["SwiftGICore", "SwiftGIEmbedded", "CSwiftGI", httpTypes]),
+        .target(name: "CSwiftGILauncher", dependencies: ["CSwiftGI"]),
+        .target(name: "SwiftGIServers", dependencies: ["SwiftGICore", "CSwiftGISystem", httpTypes, logging]),
+        .target(
+            name: "SwiftGIEmbedded",
+            dependencies: ["SwiftGICore", "SwiftGIServers", "CSwiftGI", "CSwiftGISystem", httpTypes, logging]),
+        .target(
+            name: "SwiftGI",
+            dependencies: ["SwiftGICore", "SwiftGIEmbedded", "CSwiftGI", "CSwiftGILauncher", httpTypes]),
         .target(name: "SwiftGITesting", dependencies: ["SwiftGICore", httpTypes, logging]),
-        .target(name: "SwiftGIConformance", dependencies: ["SwiftGICore", httpTypes]),
+        .target(name: "SwiftGIConformance", dependencies: ["SwiftGICore", httpTypes, logging]),
         .target(
             name: "FakeHost", dependencies: ["CSwiftGI", "SwiftGICore", "SwiftGITesting", httpTypes, logging],
             path: "Tests/FakeHost"),
@@ -41,12 +48,19 @@ let package = Package(
             dependencies: [
                 "SwiftGICore", "SwiftGIEmbedded", "SwiftGITesting", "CSwiftGI", "FakeHost", httpTypes, logging,
             ]),
-        .testTarget(name: "SwiftGITests", dependencies: ["SwiftGI", "FakeHost"]),
+        .target(
+            name: "GatewayClients", dependencies: ["SwiftGICore", "SwiftGIServers", httpTypes],
+            path: "Tests/GatewayClients"),
+        .testTarget(
+            name: "SwiftGIServersTests",
+            dependencies: ["SwiftGIServers", "SwiftGICore", "GatewayClients", httpTypes, logging]),
+        .testTarget(name: "SwiftGITests", dependencies: ["SwiftGI", "FakeHost"], exclude: ["Misuse"]),
         .testTarget(name: "SwiftGITestingTests", dependencies: ["SwiftGITesting", "SwiftGICore", httpTypes, logging]),
         .testTarget(
             name: "ConformanceTests",
             dependencies: [
-                "SwiftGIConformance", "SwiftGITesting", "SwiftGIEmbedded", "CSwiftGI", "FakeHost", httpTypes,
+                "SwiftGIConformance", "SwiftGITesting", "SwiftGIEmbedded", "SwiftGIServers", "SwiftGICore", "CSwiftGI",
+                "FakeHost", "GatewayClients", httpTypes,
             ]),
         .testTarget(name: "ApacheTests", dependencies: ["SwiftGIConformance"], exclude: ["Libraries"]),
     ]
@@ -75,12 +89,30 @@ if Context.environment["SWIFTGI_APPLICATIONS"] != nil {
                 .target(name: name, dependencies: ["SwiftGI", logging], path: "\(directory)/\(name)"))
         }
     }
-    for target in package.targets where target.name == "Conformance" {
+    for target in package.targets where ["Conformance", "AsyncConformance"].contains(target.name) {
         target.dependencies.append("SwiftGIConformance")
+    }
+    // What only `make bench` builds: the same answers by both contracts, and zlib for their checksum.
+    if Context.environment["SWIFTGI_APPLICATIONS"] == "bench" {
+        package.targets.append(.systemLibrary(name: "CZlib", path: "Tests/Benchmarks/CZlib"))
+        for (name, directory) in [("Bench", "Gateway"), ("AsyncBench", "Async")] {
+            package.products.append(.library(name: name, type: .dynamic, targets: [name]))
+            package.targets.append(
+                .target(name: name, dependencies: ["SwiftGI", "CZlib"], path: "Tests/Benchmarks/\(directory)"))
+        }
     }
     // Two libraries with the same module name, which SwiftPM itself refuses: the compiler's last
     // -module-name counts.
     for target in package.targets where ["TwinA", "TwinB"].contains(target.name) {
         target.swiftSettings = [.unsafeFlags(["-module-name", "Twin"])]
     }
+}
+
+// The tool behind `make bench`, which nobody else needs: it brings a package of its own.
+if Context.environment["SWIFTGI_BENCH"] != nil {
+    package.dependencies.append(.package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"))
+    package.targets.append(
+        .executableTarget(
+            name: "SwiftGIBench",
+            dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")]))
 }

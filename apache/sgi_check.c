@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -44,24 +45,34 @@ static int take_on(const sgi_account *account, sgi_verdict *verdict)
     return 0;
 }
 
-/* Becomes the user that will run the library; 0 if that worked. */
+/* Becomes what the process will be that runs the library, as mod_unixd does it: its
+ * user, and where ChrootDir leads; 0 if that worked. */
 static int drop_privileges(const sgi_account *account, sgi_verdict *verdict)
 {
+    const char *name = ap_unixd_config.user_name, *root = ap_unixd_config.chroot_dir;
+
     if (geteuid() != 0) return 0;
     if (account) return take_on(account, verdict);
     if (ap_unixd_config.user_id == 0) {
         verdict->refusal = SGI_ROOT;
         return -1;
     }
+    /* initgroups does not know "#1000". */
+    if (name[0] == '#') {
+        const struct passwd *entry = getpwuid(ap_unixd_config.user_id);
+
+        name = entry ? entry->pw_name : NULL;
+    }
     if (setgid(ap_unixd_config.group_id) < 0) {
         fail(verdict, "setgid");
         return -1;
     }
-    /* ap_unixd_config.user_name may be "#1000", which initgroups does not know. */
-    if (ap_unixd_config.user_name[0] == '#'
-            ? setgroups(0, NULL) < 0
-            : initgroups(ap_unixd_config.user_name, ap_unixd_config.group_id) < 0) {
+    if (name ? initgroups(name, ap_unixd_config.group_id) < 0 : setgroups(0, NULL) < 0) {
         fail(verdict, "initgroups");
+        return -1;
+    }
+    if (root && (chdir(root) < 0 || chroot(root) < 0 || chdir("/") < 0)) {
+        fail(verdict, "ChrootDir");
         return -1;
     }
     if (setuid(ap_unixd_config.user_id) < 0 || geteuid() == 0) {

@@ -126,6 +126,19 @@ static const char *set_alias_option(cmd_parms *cmd, sgi_alias *alias, const char
     return wrong ? error(cmd, apr_pstrcat(cmd->pool, "process-group: ", wrong, NULL)) : NULL;
 }
 
+/* httpd takes "." and ".." out of the paths that aliases are compared with. */
+static int has_dot_segment(const char *path)
+{
+    const char *segment = path;
+
+    while ((segment = ap_strchr_c(segment, '/')) != NULL) {
+        apr_size_t length = strcspn(++segment, "/");
+
+        if (length > 0 && length <= 2 && !strncmp(segment, "..", length)) return 1;
+    }
+    return 0;
+}
+
 static const char *add_alias(cmd_parms *cmd, void *dir, const char *path, const char *target,
                              const char *option)
 {
@@ -137,6 +150,10 @@ static const char *add_alias(cmd_parms *cmd, void *dir, const char *path, const 
 
     if (path[0] != '/') {
         return error(cmd, "the URL path must begin with a slash");
+    }
+    if (has_dot_segment(path)) {
+        return error(cmd, "the URL path must not have the segments . and .., which httpd "
+                          "removes from what it is compared with");
     }
     while (length > 0 && path[length - 1] == '/') length--;
     for (i = 0; i < config->aliases->nelts; i++) {

@@ -69,8 +69,10 @@ static uint32_t process_flags(void)
         flags |= SWIFTGI_MULTITHREAD;
     }
     /* A graceful restart lets two generations overlap, however few children there
-     * are; only a server that is being debugged is alone. */
-    if (!ap_exists_config_define("ONE_PROCESS")) flags |= SWIFTGI_MULTIPROCESS;
+     * are; only a server that is being debugged (httpd -X) is alone. */
+    if (!ap_exists_config_define("ONE_PROCESS") && !ap_exists_config_define("DEBUG")) {
+        flags |= SWIFTGI_MULTIPROCESS;
+    }
     return flags;
 }
 

@@ -168,6 +168,47 @@ static int variable_of_field(const char *name, char *variable, apr_size_t size)
     return i > 5;
 }
 
+static int is_same_field(const apr_table_entry_t *a, const apr_table_entry_t *b)
+{
+    /* APR's checksum of a name does not look at its case either. */
+    return a->key_checksum == b->key_checksum && a->key && b->key
+           && !ap_cstr_casecmp(a->key, b->key);
+}
+
+/* What the fields of this one's name say together, or NULL if an earlier one speaks
+ * for them. httpd has joined what the client repeated, but RequestHeader may add
+ * another. */
+static const char *joined_value(const swiftgi_request *x, const apr_array_header_t *fields,
+                                int index)
+{
+    const apr_table_entry_t *field = &APR_ARRAY_IDX(fields, index, apr_table_entry_t);
+    const char *value = field->val;
+    int i;
+
+    for (i = 0; i < fields->nelts; i++) {
+        const apr_table_entry_t *other = &APR_ARRAY_IDX(fields, i, apr_table_entry_t);
+
+        if (i == index || !is_same_field(field, other)) continue;
+        if (i < index) return NULL;
+        value = apr_pstrcat(x->r->pool, value, ", ", other->val, NULL);
+    }
+    return value;
+}
+
+/* The value of the first field of this name with all that repeat it, or NULL. */
+static const char *value_of_field(const swiftgi_request *x, const char *name)
+{
+    const apr_array_header_t *fields = apr_table_elts(x->r->headers_in);
+    int i;
+
+    for (i = 0; i < fields->nelts; i++) {
+        const char *key = APR_ARRAY_IDX(fields, i, apr_table_entry_t).key;
+
+        if (key && !ap_cstr_casecmp(key, name)) return joined_value(x, fields, i);
+    }
+    return NULL;
+}
+
 /* The field whose variable is HTTP_ and `rest`. */
 static const char *field_of_variable(const swiftgi_request *x, const char *rest)
 {
@@ -180,7 +221,7 @@ static const char *field_of_variable(const swiftgi_request *x, const char *rest)
         name[i] = rest[i] == '_' ? '-' : rest[i];
     }
     name[i] = '\0';
-    value = apr_table_get(x->r->headers_in, name);
+    value = value_of_field(x, name);
     if (!value || is_withheld(x, name)) return NULL;
     /* Back again: "HTTP_proxy" and "HTTP_X-A" are no variables. */
     if (!variable_of_field(name, variable, sizeof(variable)) || strcmp(variable + 5, rest)) {
@@ -241,8 +282,8 @@ void sgi_environ_variables(swiftgi_request *x, swiftgi_visitor visit, void *cont
         char variable[256];
 
         if (field->key && variable_of_field(field->key, variable, sizeof(variable))
-            && !is_withheld(x, field->key)) {
-            visit(context, bytes_of(variable), bytes_of(field->val));
+            && !is_withheld(x, field->key) && (value = joined_value(x, fields, i)) != NULL) {
+            visit(context, bytes_of(variable), bytes_of(value));
         }
     }
     for (i = 0; i < settings->nelts; i++) {

@@ -1,12 +1,16 @@
 /* sgi_input.c: the body of a request, out of the input filters, in bounded
  * pieces. */
 #include "sgi_input.h"
+#include "sgi_output.h"
 
 #include <http_core.h>
 #include <http_protocol.h>
 #include <util_filter.h>
 
 #define GUARD_NAME "SWIFTGI_INPUT_GUARD"
+
+/* At most about this much of a body that nobody wants is read. */
+#define DISCARD_SIZE (256 * 1024)
 
 /* At most this much is asked of the filters at a time. */
 #define PIECE_SIZE (64 * 1024)
@@ -73,6 +77,15 @@ static swiftgi_status failed(swiftgi_request *x, apr_status_t rv)
                   rv, x->r, SGI_LOGNO(0034) "request body could not be read, application status %d",
                   (int)x->input_status);
     return x->input_status;
+}
+
+/* Whether the request has a body, or may have one. */
+static int has_body(const request_rec *r)
+{
+    const char *length = apr_table_get(r->headers_in, "Content-Length");
+
+    if (length) return strcmp(length, "0") != 0;
+    return r->connection->master || apr_table_get(r->headers_in, "Transfer-Encoding");
 }
 
 static apr_status_t fill(swiftgi_request *x, size_t capacity, apr_read_type_e block)
@@ -145,6 +158,8 @@ static swiftgi_status read_body(swiftgi_request *x, void *buffer, size_t capacit
         if (block == APR_NONBLOCK_READ
             && (APR_STATUS_IS_EAGAIN(rv)
                 || (rv == APR_SUCCESS && APR_BRIGADE_EMPTY(x->input)))) {
+            /* httpd's filter answers "Expect: 100-continue" only when it may block. */
+            sgi_output_continue(x);
             return SWIFTGI_AGAIN;
         }
         if (rv != APR_SUCCESS) return failed(x, rv);
@@ -160,4 +175,26 @@ swiftgi_status sgi_input_try_read(swiftgi_request *x, void *buffer, size_t capac
                                   size_t *count)
 {
     return read_body(x, buffer, capacity, count, APR_NONBLOCK_READ);
+}
+
+void sgi_input_discard(swiftgi_request *x)
+{
+    request_rec *r = x->r;
+    char buffer[8192];
+    size_t count, total = 0;
+
+    if (r->main || r->connection->aborted || x->input_ended || x->input_status != SWIFTGI_OK
+        || !has_body(r)) {
+        return;
+    }
+    /* Who waits for the word to send it is not to be given it now. */
+    if (!r->connection->master && !r->expecting_100) {
+        while (total < DISCARD_SIZE
+               && read_body(x, buffer, sizeof(buffer), &count, APR_NONBLOCK_READ)
+                      == SWIFTGI_OK) {
+            if (count == 0) return;
+            total += count;
+        }
+    }
+    r->connection->keepalive = AP_CONN_CLOSE;
 }

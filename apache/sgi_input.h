@@ -12,4 +12,8 @@ swiftgi_status sgi_input_try_read(swiftgi_request *x, void *buffer, size_t capac
                                   size_t *count);
 swiftgi_status sgi_input_read(swiftgi_request *x, void *buffer, size_t capacity, size_t *count);
 
+/* The request is over: takes what is there of the rest of its body. If there is more to
+ * come the connection ends behind the response: httpd would wait for it, on a thread. */
+void sgi_input_discard(swiftgi_request *x);
+
 #endif /* SGI_INPUT_H */

@@ -2,6 +2,7 @@
  * they should be, and loading them. */
 #include "sgi_library.h"
 
+#include <unixd.h>
 #include <apr_strings.h>
 
 #include <dlfcn.h>
@@ -48,9 +49,13 @@ sgi_library *sgi_library_declare(apr_pool_t *pool, const char *path, const char 
 
 apr_status_t sgi_library_identify(const char *path, sgi_identity *identity, apr_pool_t *ptemp)
 {
+    const char *root = ap_unixd_config.chroot_dir;
     apr_finfo_t finfo;
-    apr_status_t rv = apr_stat(&finfo, path, APR_FINFO_NORM, ptemp);
+    apr_status_t rv;
 
+    /* The parent stays outside of ChrootDir. */
+    if (root) path = apr_pstrcat(ptemp, root, path, NULL);
+    rv = apr_stat(&finfo, path, APR_FINFO_NORM, ptemp);
     memset(identity, 0, sizeof(*identity));
     if (rv != APR_SUCCESS && rv != APR_INCOMPLETE) return rv;
     identity->device = finfo.device;

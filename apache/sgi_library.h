@@ -89,7 +89,7 @@ void sgi_library_open(const char *path, sgi_verdict *verdict, void **handle);
 void sgi_library_get_table(void *handle, sgi_verdict *verdict,
                            const swiftgi_application_table **table);
 
-/* Reads a file's identity. */
+/* Reads a library's identity, in the parent. */
 apr_status_t sgi_library_identify(const char *path, sgi_identity *identity, apr_pool_t *ptemp);
 
 /* Logs a refusal with its id, cause and remedy; `r` may be NULL. */

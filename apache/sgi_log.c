@@ -1,8 +1,14 @@
 /* sgi_log.c: what applications say, in the log where it belongs. */
 #include "sgi_log.h"
 
+#include <http_core.h>
+#include <apr_lib.h>
+
 /* httpd cuts a line at 8 KiB, its own words included. */
 #define LINE_LIMIT 7000
+
+/* What httpd makes of a byte that it does not print as it is: \xff. */
+#define ESCAPED_LENGTH 4
 
 static __thread swiftgi_request *current;
 static server_rec *main_server;
@@ -29,18 +35,39 @@ const char *sgi_log_request_id(request_rec *r)
     return r->log_id;
 }
 
+/* How much of the text fits into one line. */
+static int fitting(const char *text, apr_size_t length)
+{
+    int room = LINE_LIMIT, count = 0;
+
+    for (; (apr_size_t)count < length; count++) {
+        room -= apr_isprint(text[count]) && text[count] != '\\' ? 1 : ESCAPED_LENGTH;
+        if (room < 0) break;
+    }
+    return count;
+}
+
+static void log_part(const swiftgi_request *x, server_rec *s, int level, const char *text,
+                     int length)
+{
+    /* No file and line: they would be this file's. */
+    if (x) ap_log_rerror_(NULL, 0, APLOG_MODULE_INDEX, level, 0, x->r, "%.*s", length, text);
+    else ap_log_error_(NULL, 0, APLOG_MODULE_INDEX, level, 0, s, "%.*s", length, text);
+}
+
 static void log_line(const swiftgi_request *x, server_rec *s, int level, const char *line,
                      apr_size_t length)
 {
     while (length > 0) {
-        int part = length > LINE_LIMIT ? LINE_LIMIT : (int)length;
+        int part = fitting(line, length), i;
 
-        /* No file and line: they would be this file's. */
-        if (x) {
-            ap_log_rerror_(NULL, 0, APLOG_MODULE_INDEX, level, 0, x->r, "%.*s", part, line);
-        }
+        if (!memchr(line, '\0', (apr_size_t)part)) log_part(x, s, level, line, part);
         else {
-            ap_log_error_(NULL, 0, APLOG_MODULE_INDEX, level, 0, s, "%.*s", part, line);
+            /* httpd would leave out what follows a zero byte. */
+            char copy[LINE_LIMIT];
+
+            for (i = 0; i < part; i++) copy[i] = line[i] ? line[i] : '?';
+            log_part(x, s, level, copy, part);
         }
         line += part;
         length -= (apr_size_t)part;
@@ -78,14 +105,43 @@ void sgi_log_message(const swiftgi_server *server, swiftgi_request *x, swiftgi_l
     log_lines(x ? x : current, main_server, apache_level, message.start, message.count);
 }
 
+static int least_severe(int level, const struct ap_logconf *log)
+{
+    int own = ap_get_module_loglevel(log, APLOG_MODULE_INDEX);
+
+    return own > level ? own : level;
+}
+
+/* Also what LogLevel says inside of <Directory>, <Location>, <Files> and <If>. */
+static int least_severe_of_sections(int level, const apr_array_header_t *sections)
+{
+    int i;
+
+    for (i = 0; sections && i < sections->nelts; i++) {
+        ap_conf_vector_t *section = APR_ARRAY_IDX(sections, i, ap_conf_vector_t *);
+        const core_dir_config *core = ap_get_core_module_config(section);
+
+        if (!core) continue;
+        if (core->log) level = least_severe(level, core->log);
+        level = least_severe_of_sections(level, core->sec_file);
+        level = least_severe_of_sections(level, core->sec_if);
+    }
+    return level;
+}
+
 swiftgi_level sgi_log_level(server_rec *s)
 {
     int level = APLOG_EMERG;
 
     for (; s; s = s->next) {
-        int own = ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX);
+        const core_server_config *core = ap_get_core_module_config(s->module_config);
+        const core_dir_config *outside = ap_get_core_module_config(s->lookup_defaults);
 
-        if (own > level) level = own;
+        level = least_severe(level, &s->log);
+        level = least_severe_of_sections(level, core->sec_dir);
+        level = least_severe_of_sections(level, core->sec_url);
+        level = least_severe_of_sections(level, outside->sec_file);
+        level = least_severe_of_sections(level, outside->sec_if);
     }
     if (level < SWIFTGI_LOG_CRITICAL) return SWIFTGI_LOG_CRITICAL;
     return level > SWIFTGI_LOG_TRACE ? SWIFTGI_LOG_TRACE : (swiftgi_level)level;

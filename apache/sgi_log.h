@@ -15,7 +15,8 @@ const char *sgi_log_request_id(request_rec *r);
 void sgi_log_message(const swiftgi_server *server, swiftgi_request *x, swiftgi_level level,
                      swiftgi_bytes message);
 
-/* The least severe level at which any virtual host logs. */
+/* The least severe level at which anything is logged: by a virtual host, or by a
+ * section of the configuration. */
 swiftgi_level sgi_log_level(server_rec *s);
 
 /* Text of any number of lines, for the request of this thread or the main log. */

@@ -1,6 +1,7 @@
 /* sgi_output.c: the response, into the output filters: status and fields checked,
  * the body in buckets, and an end that tells the truth. */
 #include "sgi_output.h"
+#include "sgi_input.h"
 #include "sgi_wait.h"
 
 #include <http_core.h>
@@ -10,6 +11,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -109,15 +111,15 @@ swiftgi_status sgi_output_start(swiftgi_request *x, uint16_t status, swiftgi_byt
     clear_head(x);
     x->interim = NULL;
     x->started = 1;
-    /* Like a CGI program without Status: an error document need not repeat which
-     * error it is for. */
-    if (status == HTTP_OK && x->entry_status != HTTP_OK) {
-        status = (uint16_t)x->entry_status;
-        reason.count = 0;
-    }
     if (is_overridden(x, status)) {
         x->answer = status;
         return SWIFTGI_OK;
+    }
+    /* Like a CGI program without Status: an error document need not repeat which
+     * error it is for. It is not to be overridden then. */
+    if (status == HTTP_OK && x->entry_status != HTTP_OK) {
+        status = (uint16_t)x->entry_status;
+        reason.count = 0;
     }
     r->status = status;
     set_status_line(r, status, reason);
@@ -195,27 +197,37 @@ swiftgi_status sgi_output_field(swiftgi_request *x, swiftgi_bytes name, swiftgi_
     return SWIFTGI_OK;
 }
 
-swiftgi_status sgi_output_inform(swiftgi_request *x)
+/* Sends an informational response without waiting for the client. */
+static void send_interim(swiftgi_request *x, int status, apr_table_t *fields)
 {
     request_rec *r = x->r;
     apr_table_t *headers = r->headers_out;
     const char *line = r->status_line;
-    int status = r->status, before;
+    int status_before = r->status, before = sgi_wait_set_nonblocking(x, 1);
 
-    if (!x->interim || x->sent) return SWIFTGI_MISUSE;
-    r->headers_out = x->interim;
-    r->status = x->interim_status;
+    if (fields) r->headers_out = fields;
+    r->status = status;
     r->status_line = NULL;
-    before = sgi_wait_set_nonblocking(x, 1);
-    ap_send_interim_response(r, 1);
+    ap_send_interim_response(r, fields != NULL);
     sgi_output_drain(x);
     sgi_wait_set_nonblocking(x, before);
     r->headers_out = headers;
-    r->status = status;
+    r->status = status_before;
     r->status_line = line;
+}
+
+swiftgi_status sgi_output_inform(swiftgi_request *x)
+{
+    if (!x->interim || x->sent) return SWIFTGI_MISUSE;
+    send_interim(x, x->interim_status, x->interim);
     x->interim = NULL;
     x->interim_status = 0;
-    return r->connection->aborted ? SWIFTGI_CLIENT_GONE : SWIFTGI_OK;
+    return x->r->connection->aborted ? SWIFTGI_CLIENT_GONE : SWIFTGI_OK;
+}
+
+void sgi_output_continue(swiftgi_request *x)
+{
+    if (x->r->expecting_100 && !x->sent) send_interim(x, HTTP_CONTINUE, NULL);
 }
 
 swiftgi_status sgi_output_trailer(swiftgi_request *x, swiftgi_bytes name, swiftgi_bytes value)
@@ -260,6 +272,13 @@ static void prepare(swiftgi_request *x)
 
 /* ---- the body ---- */
 
+/* Whether it was not the client that failed but what was to be sent: a file that is
+ * shorter than it was, or can't be read. httpd gives the connection up for both. */
+static int is_failure_of_content(apr_status_t rv)
+{
+    return APR_STATUS_IS_EOF(rv) || rv == EFAULT || rv == EINVAL || rv == EIO || rv == ESTALE;
+}
+
 static swiftgi_status pass(swiftgi_request *x, uint32_t flags)
 {
     request_rec *r = x->r;
@@ -284,15 +303,16 @@ static swiftgi_status pass(swiftgi_request *x, uint32_t flags)
         x->complete = 1;
         return SWIFTGI_OK;
     }
-    if (r->connection->aborted || APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_ECONNRESET(rv)
-        || APR_STATUS_IS_EPIPE(rv)) {
+    if (!is_failure_of_content(rv)
+        && (r->connection->aborted || APR_STATUS_IS_ECONNABORTED(rv)
+            || APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_EPIPE(rv))) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r, SGI_LOGNO(0036)
                       "client closed the connection before the end of the response");
         return SWIFTGI_CLIENT_GONE;
     }
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r, SGI_LOGNO(0038)
-                      "an output filter failed, the response is incomplete");
+                      "an output filter or a file failed, the response is incomplete");
         return SWIFTGI_SERVER_ERROR;
     }
     return SWIFTGI_OK;
@@ -361,7 +381,8 @@ static swiftgi_status pass_without_waiting(swiftgi_request *x, uint32_t flags)
     /* The end of the response leaves together with the request's. */
     if (status == SWIFTGI_OK && !x->complete) drained = sgi_output_drain(x);
     sgi_wait_set_nonblocking(x, before);
-    if (x->r->connection->aborted) return SWIFTGI_CLIENT_GONE;
+    /* A stream of HTTP/2 that has come to its end looks like one that was left. */
+    if (x->r->connection->aborted && !x->complete) return SWIFTGI_CLIENT_GONE;
     return status == SWIFTGI_OK && !drained ? SWIFTGI_AGAIN : status;
 }
 
@@ -408,6 +429,7 @@ swiftgi_status sgi_output_send_file(swiftgi_request *x, int descriptor, int64_t 
      * long as the request. */
     apr_pool_cleanup_register(r->pool, (void *)(apr_uintptr_t)fd, close_file,
                               apr_pool_cleanup_null);
+    if (offset < 0 || length < 1) return SWIFTGI_MISUSE;
     if (!may_send(x, flags, &status)) return status;
     kept = keep_length(x, &count, &flags);
     if (count > 0) {
@@ -448,7 +470,11 @@ static int is_head_on_its_way(const swiftgi_request *x)
 
     if (!x->sent) return 0;
     for (f = x->r->output_filters; f; f = f->next) {
-        if (!ap_cstr_casecmp(f->frec->name, "HTTP_HEADER")) return 0;
+        /* The filter that sends it goes when it has: the core's, or mod_http2's. */
+        if (!ap_cstr_casecmp(f->frec->name, "HTTP_HEADER")
+            || !ap_cstr_casecmp(f->frec->name, "H2_C2_RESPONSE_OUT")) {
+            return 0;
+        }
     }
     return 1;
 }
@@ -462,22 +488,36 @@ static int ends_with_connection(const request_rec *r)
            && !apr_table_get(r->headers_out, "Content-Length");
 }
 
+/* A reset instead of the usual end of a connection, which would look like the end of
+ * a complete response: it is closed at once, with nothing lingering. */
+static void reset_at_close(conn_rec *c)
+{
+    struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+    apr_socket_t *socket = ap_get_conn_socket(c);
+    apr_os_sock_t fd;
+
+    if (socket && apr_os_sock_get(&fd, socket) == APR_SUCCESS) {
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+}
+
 /* Makes the client see that the response is not complete. */
 static int abort_response(swiftgi_request *x)
 {
     request_rec *r = x->r;
     conn_rec *c = r->connection;
     apr_bucket_alloc_t *alloc = c->bucket_alloc;
-    struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-    apr_socket_t *socket;
-    apr_os_sock_t fd;
     int is_reset;
 
     c->keepalive = AP_CONN_CLOSE;
     /* A cache must not keep it either. */
     r->no_cache = 1;
     if (r->main) r->main->no_cache = 1;
-    if (c->aborted) return OK;
+    if (c->aborted) {
+        /* Also for what could not be sent. */
+        if (ends_with_connection(r)) reset_at_close(c);
+        return OK;
+    }
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, SGI_LOGNO(0037)
                   "response aborted, the client sees that it is incomplete");
     /* The status of a broken backend keeps the chunk filter from writing a last
@@ -492,12 +532,7 @@ static int abort_response(swiftgi_request *x)
     ap_pass_brigade(r->output_filters, x->output);
     apr_brigade_cleanup(x->output);
     if (is_reset) {
-        /* A reset instead of the usual end, which would look like a complete
-         * response: close at once, with nothing lingering. */
-        socket = ap_get_conn_socket(c);
-        if (socket && apr_os_sock_get(&fd, socket) == APR_SUCCESS) {
-            setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-        }
+        reset_at_close(c);
         c->aborted = 1;
     }
     return OK;
@@ -507,6 +542,8 @@ int sgi_output_finish(swiftgi_request *x, swiftgi_status outcome)
 {
     int status;
 
+    /* These answers come when their time is over, and wait for nothing. */
+    if (outcome == SWIFTGI_EXPIRED || outcome == SWIFTGI_STOPPED) sgi_input_discard(x);
     if (x->guard) ap_remove_output_filter(x->guard);
     if (x->answered) return OK;
     if (outcome == SWIFTGI_OK && !x->complete) {

@@ -14,6 +14,10 @@ swiftgi_status sgi_output_trailer(swiftgi_request *x, swiftgi_bytes name, swiftg
 swiftgi_status sgi_output_send_file(swiftgi_request *x, int descriptor, int64_t offset,
                                     int64_t length, uint32_t flags);
 
+/* Tells a client that waits with its body for the word that it may send it; nothing to
+ * others, and nothing behind the head of the response. */
+void sgi_output_continue(swiftgi_request *x);
+
 /* Sends what it can of what was written, without waiting. Returns whether nothing is
  * left. */
 int sgi_output_drain(swiftgi_request *x);

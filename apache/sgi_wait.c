@@ -12,6 +12,7 @@
  * deadlines, and to httpd's own limit on the time that a connection may wait. */
 #include "sgi_wait.h"
 #include "sgi_embedded.h"
+#include "sgi_input.h"
 #include "sgi_output.h"
 
 #include <ap_mpm.h>
@@ -37,6 +38,10 @@
 /* How long requests may go on behind a graceful stop, if GracefulShutdownTimeout
  * does not say. */
 #define GRACE_SECONDS 30
+
+/* How long before httpd's parent kills them they are cancelled, so that clients get an
+ * answer. */
+#define ANSWER_SECONDS 1
 
 /* How often what cannot be polled is looked at. */
 #define TICK_MILLISECONDS 1000
@@ -114,6 +119,7 @@ static struct {
     server_rec *server;
     int can_suspend;     /* boolean: the MPM can */
     apr_time_t stopping; /* when the child was told to stop, or 0; atomic */
+    int killed;          /* boolean: it was told to stop without grace; atomic */
 } child;
 
 static ap_filter_rec_t *flow_record;
@@ -163,22 +169,32 @@ static swiftgi_waker *make_waker(void)
     return waker;
 }
 
-void sgi_wait_release(swiftgi_waker *waker)
+/* Nobody has it any more. The gate's mutex is held. */
+static void keep_waker(swiftgi_waker *waker)
 {
-    if (__atomic_sub_fetch(&waker->references, 1, __ATOMIC_ACQ_REL) > 0) return;
     if (waker->state == SIGNALED) clear_waker(waker);
-    pthread_mutex_lock(&gate.mutex);
-    if (gate.spares < SPARE_WAKERS) {
+    if (gate.spares < SPARE_WAKERS && waker->fd >= 0) {
         waker->next = gate.spare;
         gate.spare = waker;
         gate.spares++;
-        waker = NULL;
+        return;
     }
+    if (waker->fd >= 0) close(waker->fd);
+    free(waker);
+}
+
+/* Returns whether it was the last reference. */
+static int drop_reference(swiftgi_waker *waker)
+{
+    return __atomic_sub_fetch(&waker->references, 1, __ATOMIC_ACQ_REL) == 0;
+}
+
+void sgi_wait_release(swiftgi_waker *waker)
+{
+    if (!drop_reference(waker)) return;
+    pthread_mutex_lock(&gate.mutex);
+    keep_waker(waker);
     pthread_mutex_unlock(&gate.mutex);
-    if (waker) {
-        close(waker->fd);
-        free(waker);
-    }
 }
 
 static void retain_waker(swiftgi_waker *waker)
@@ -205,12 +221,14 @@ void sgi_wait_wake(swiftgi_waker *waker)
         if (!waker->is_suspended) {
             signal_waker(waker);
         }
-        else if (gate.tokens > 0) {
+        else if (gate.tokens > 0 && !waker->has_token) {
             gate.tokens--;
             waker->has_token = 1;
             signal_waker(waker);
         }
         else {
+            /* If it has a token still, the thread that it is about to leave passes that
+             * on to whose turn it is. */
             waker->state = WAITING;
             if (!waker->is_queued) {
                 waker->is_queued = 1;
@@ -225,37 +243,24 @@ void sgi_wait_wake(swiftgi_waker *waker)
     pthread_mutex_unlock(&gate.mutex);
 }
 
-/* Gives a token to the next waker, or back. The gate's mutex is held; returns a waker
- * to release when it is not. */
-static swiftgi_waker *pass_token(void)
+/* Gives a token to the next waker, or back. The gate's mutex is held. */
+static void pass_token(void)
 {
-    swiftgi_waker *waker, *dropped = NULL;
+    swiftgi_waker *waker;
+    int is_given = 0;
 
-    while ((waker = gate.first) != NULL) {
+    while (!is_given && (waker = gate.first) != NULL) {
         gate.first = waker->next;
         if (!gate.first) gate.last = NULL;
+        waker->next = NULL;
         waker->is_queued = 0;
-        waker->next = dropped;
-        dropped = waker;
         if (waker->state == WAITING) {
-            waker->has_token = 1;
+            waker->has_token = is_given = 1;
             signal_waker(waker);
-            return dropped;
         }
+        if (drop_reference(waker)) keep_waker(waker);
     }
-    gate.tokens++;
-    return dropped;
-}
-
-static void release_dropped(swiftgi_waker *dropped)
-{
-    while (dropped) {
-        swiftgi_waker *next = dropped->next;
-
-        dropped->next = NULL;
-        sgi_wait_release(dropped);
-        dropped = next;
-    }
+    if (!is_given) gate.tokens++;
 }
 
 /* The request is on a thread again: the waker can be used anew. It keeps its token
@@ -271,15 +276,12 @@ static void attach_waker(swiftgi_waker *waker)
 
 static void return_token(swiftgi_waker *waker)
 {
-    swiftgi_waker *dropped = NULL;
-
     pthread_mutex_lock(&gate.mutex);
     if (waker->has_token) {
         waker->has_token = 0;
-        dropped = pass_token();
+        pass_token();
     }
     pthread_mutex_unlock(&gate.mutex);
-    release_dropped(dropped);
 }
 
 /* ---- what ends a wait, but for the waker ---- */
@@ -289,24 +291,40 @@ static apr_time_t stopping_since(void)
     return __atomic_load_n(&child.stopping, __ATOMIC_ACQUIRE);
 }
 
-static apr_time_t grace(void)
+static void note_stop(void)
 {
-    return apr_time_from_sec(ap_graceful_shutdown_timeout > 0 ? ap_graceful_shutdown_timeout
-                                                              : GRACE_SECONDS);
+    apr_time_t never = 0;
+
+    __atomic_compare_exchange_n(&child.stopping, &never, apr_time_now(), 0, __ATOMIC_ACQ_REL,
+                                __ATOMIC_ACQUIRE);
+}
+
+/* When requests are cancelled because the server ends; 0 if it does not. */
+static apr_time_t last_moment(void)
+{
+    apr_time_t stopping = stopping_since();
+    int seconds =
+        ap_graceful_shutdown_timeout > 0 ? ap_graceful_shutdown_timeout : GRACE_SECONDS;
+
+    if (!stopping) return 0;
+    return stopping
+           + apr_time_from_sec(seconds > ANSWER_SECONDS ? seconds - ANSWER_SECONDS : seconds);
 }
 
 /* Events that only a clock brings; tells of a stop once. */
 static uint32_t timed_events(swiftgi_request *x, uint32_t interest, apr_time_t now)
 {
-    apr_time_t stopping = stopping_since();
+    apr_time_t last = last_moment();
     uint32_t events = 0;
 
     if (x->deadline && now >= x->deadline) events |= SWIFTGI_DEADLINE;
-    if (stopping && !x->knows_of_stop) {
+    if (last && !x->knows_of_stop) {
         x->knows_of_stop = 1;
         events |= SWIFTGI_STOPPING;
     }
-    if (stopping && now >= stopping + grace()) events |= SWIFTGI_SHUTDOWN;
+    if ((last && now >= last) || __atomic_load_n(&child.killed, __ATOMIC_ACQUIRE)) {
+        events |= SWIFTGI_SHUTDOWN;
+    }
     if ((interest & (SWIFTGI_READABLE | SWIFTGI_WRITABLE))
         && now >= x->waiting_since + x->r->server->timeout) {
         events |= SWIFTGI_STALLED;
@@ -347,10 +365,12 @@ static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
     }
     while (!*events) {
         int tick = c->master ? STREAM_TICK_MILLISECONDS : TICK_MILLISECONDS;
-        int count;
+        apr_time_t end = last_moment();
+        int count, state = 0;
 
-        if (x->deadline) {
-            apr_time_t left = x->deadline - apr_time_now();
+        if (x->deadline && (!end || x->deadline < end)) end = x->deadline;
+        if (end) {
+            apr_time_t left = end - apr_time_now();
 
             if (left < apr_time_from_msec(tick))
                 tick = left > 0 ? (int)apr_time_as_msec(left) + 1 : 0;
@@ -362,14 +382,22 @@ static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
             if (items[1].revents & POLLOUT) *events |= SWIFTGI_WRITABLE;
             if (c->master ? items[1].revents & (POLLHUP | POLLERR) : 0)
                 *events |= SWIFTGI_READABLE;
-            if (!c->master && (items[1].revents & (POLLRDHUP | POLLHUP | POLLERR))) {
+            /* A stop without grace closes descriptors under those who poll them. */
+            if (!c->master && (items[1].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))) {
                 *events |= SWIFTGI_GONE;
             }
+        }
+        /* Prefork's children hear of a graceful stop by a signal, which runs no hook. */
+        if (!stopping_since() && ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS
+            && state == AP_MPMQ_STOPPING) {
+            note_stop();
         }
         if (c->aborted || (c->master && c->master->aborted)) *events |= SWIFTGI_GONE;
         *events |= timed_events(x, x->interest, apr_time_now());
     }
     if (*events & (SWIFTGI_READABLE | SWIFTGI_WRITABLE | SWIFTGI_STALLED)) x->waiting_since = 0;
+    /* For the access log, and so that nobody writes to it. */
+    if (*events & SWIFTGI_GONE) c->aborted = 1;
     attach_waker(x->waker);
     return SWIFTGI_OK;
 }
@@ -414,13 +442,22 @@ static void note_event(const struct epoll_event *event)
 
 /* httpd lets a connection wait no longer than its Timeout: one that waits for our
  * reasons comes back before that, and waits anew. */
-static int needs_pulse(const swiftgi_request *x, apr_time_t now)
+static apr_time_t next_pulse(const swiftgi_request *x)
 {
     const server_rec *base = x->r->connection->base_server;
     apr_interval_time_t limit =
         base->timeout < x->r->server->timeout ? base->timeout : x->r->server->timeout;
 
-    return now >= x->aside_since + limit / 2;
+    return x->aside_since + limit / 2;
+}
+
+/* When the clock has something for the request, at the latest. */
+static apr_time_t next_event(const swiftgi_request *x)
+{
+    apr_time_t next = next_pulse(x), last = last_moment();
+
+    if (x->deadline && x->deadline < next) next = x->deadline;
+    return last && last < next ? last : next;
 }
 
 /* Returns when to look next. */
@@ -436,8 +473,8 @@ static apr_time_t look_at_clock(void)
         if (x) {
             uint32_t events = timed_events(x, x->interest, now);
 
-            if (events || needs_pulse(x, now)) tell(x, events);
-            else if (x->deadline && x->deadline < next) next = x->deadline;
+            if (events || now >= next_pulse(x)) tell(x, events);
+            else if (next_event(x) < next) next = next_event(x);
         }
     }
     watcher.next_look = next;
@@ -616,7 +653,7 @@ static int suspend(swiftgi_request *x, void *task)
     pthread_mutex_unlock(&gate.mutex);
     slot = &watcher.slots[k->slot];
     slot->x = x;
-    is_early = watcher.suspended++ == 0 || (x->deadline && x->deadline < watcher.next_look);
+    is_early = watcher.suspended++ == 0 || next_event(x) < watcher.next_look;
     if (slot->is_gone) tell(x, SWIFTGI_GONE);
     pthread_mutex_unlock(&watcher.mutex);
     if (is_early) wake_watcher();
@@ -648,6 +685,7 @@ swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
     if (interest & SWIFTGI_POLL) {
         if (sgi_embedded_is_client_gone(x)) *events |= SWIFTGI_GONE;
         *events |= timed_events(x, 0, apr_time_now());
+        if (*events & SWIFTGI_GONE) x->r->connection->aborted = 1;
         return SWIFTGI_OK;
     }
     if (!x->waker) return SWIFTGI_SERVER_ERROR;
@@ -668,8 +706,10 @@ static void finish(sgi_connection *k, swiftgi_request *x, swiftgi_status outcome
 {
     request_rec *r = x->r;
     conn_rec *c = r->connection;
-    int status = sgi_output_finish(x, outcome);
+    int status;
 
+    sgi_input_discard(x);
+    status = sgi_output_finish(x, outcome);
     sgi_wait_end(x);
     ap_die(status, r);
     ap_process_request_after_handler(r);
@@ -775,7 +815,13 @@ static int pre_close_connection(conn_rec *c)
 static apr_status_t drop_connection(void *data)
 {
     sgi_connection *k = data;
+    apr_os_sock_t fd;
 
+    if (k->is_replaced && apr_os_sock_get(&fd, k->socket) == APR_SUCCESS && fd < 0) {
+        /* httpd could not poll the waker, and has closed it for the client. */
+        k->aside->waker->fd = -1;
+        close(k->client);
+    }
     if (k->aside) {
         swiftgi_request *x = k->aside;
         swiftgi_waker *waker = x->waker;
@@ -851,9 +897,10 @@ static int pre_connection(conn_rec *c, void *csd)
 
 static void child_stopping(apr_pool_t *pchild, int graceful)
 {
-    /* This may be a signal handler. Without grace httpd does not wait for anybody. */
-    if (!graceful) return;
-    __atomic_store_n(&child.stopping, apr_time_now(), __ATOMIC_RELEASE);
+    /* This may be a signal handler. Without grace httpd waits for nobody but those who
+     * have a thread. */
+    if (graceful) note_stop();
+    else __atomic_store_n(&child.killed, 1, __ATOMIC_RELEASE);
     wake_watcher();
 }
 
@@ -863,6 +910,7 @@ void sgi_wait_start(apr_pool_t *pchild, server_rec *s)
 
     child.server = s;
     child.stopping = 0;
+    child.killed = 0;
 #ifdef AP_MPMQ_CAN_WAITIO
     ap_mpm_query(AP_MPMQ_CAN_WAITIO, &can_wait);
 #endif

@@ -4,8 +4,70 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/auxv.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+_Static_assert(SWIFTGI_EPOLL_IN == EPOLLIN && SWIFTGI_EPOLL_OUT == EPOLLOUT,
+               "as Linux has them");
+_Static_assert(SWIFTGI_EPOLL_ERR == EPOLLERR && SWIFTGI_EPOLL_HUP == EPOLLHUP,
+               "as Linux has them");
+_Static_assert(SWIFTGI_EPOLL_RDHUP == EPOLLRDHUP, "as Linux has it");
+_Static_assert(SWIFTGI_EPOLL_EXCLUSIVE == (int)EPOLLEXCLUSIVE, "as Linux has it");
+_Static_assert(SWIFTGI_EPOLL_EDGE == (int)EPOLLET, "as Linux has it");
+_Static_assert(SWIFTGI_EPOLL_ADD == EPOLL_CTL_ADD, "as Linux has it");
+_Static_assert(SWIFTGI_EPOLL_REMOVE == EPOLL_CTL_DEL, "as Linux has it");
+_Static_assert(SWIFTGI_EPOLL_CHANGE == EPOLL_CTL_MOD, "as Linux has it");
+
+int swiftgi_epoll_create(void)
+{
+    return epoll_create1(EPOLL_CLOEXEC);
+}
+
+int swiftgi_epoll_control(int set, int operation, int descriptor, uint32_t events, uint64_t key)
+{
+    struct epoll_event event = { .events = events, .data.u64 = key };
+
+    return epoll_ctl(set, operation, descriptor, &event);
+}
+
+int swiftgi_epoll_wait(int set, uint32_t *events, uint64_t *key, int milliseconds)
+{
+    struct epoll_event event;
+    int count = epoll_wait(set, &event, 1, milliseconds);
+
+    if (count > 0) {
+        *events = event.events;
+        *key = event.data.u64;
+    }
+    return count;
+}
+
+int swiftgi_eventfd(void)
+{
+    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+int swiftgi_accept(int listener)
+{
+    return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+int swiftgi_stop_signals(void)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    if (pthread_sigmask(SIG_BLOCK, &signals, NULL) != 0) return -1;
+    return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
 
 bool swiftgi_is_program(void)
 {

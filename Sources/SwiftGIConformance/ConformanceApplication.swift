@@ -18,4 +18,10 @@ package let conformanceApplication: Application = { environ, startResponse in
 }
 
 private let applications = Dictionary(
-    conformanceCases().map { ($0.name, $0.application) }, uniquingKeysWith: { first, _ in first })
+    conformanceCases().compactMap { conformanceCase in
+        if case .application(let application) = conformanceCase.entry {
+            (conformanceCase.name, application)
+        } else {
+            nil
+        }
+    }, uniquingKeysWith: { first, _ in first })

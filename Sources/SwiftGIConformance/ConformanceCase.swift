@@ -4,6 +4,8 @@ import SwiftGICore
 ///
 /// A gateway serves ``conformanceApplication`` and runs each of ``conformanceCases()`` over a
 /// ``ConformanceClient``. A case that it can't pass is left out by its ``name``, with the reason.
+/// A gateway of the async contract serves ``ConformanceHandler``, and runs
+/// ``asyncConformanceCases()`` besides.
 package struct ConformanceCase: Sendable, CustomStringConvertible {
     /// `W1` to `W47`: PEP 3333's rules for servers, and ours.
     package let rule: String
@@ -22,18 +24,38 @@ package struct ConformanceCase: Sendable, CustomStringConvertible {
     /// its own about the same incident.
     package let log: [String]
 
-    let application: Application
+    enum Entry: Sendable {
+        case application(Application)
+        case handler(any RequestHandler)
+    }
+
+    let entry: Entry
     private let check: @Sendable (ConformanceSession) async throws -> Void
 
     init(
         _ rule: String, _ title: String, at name: String, log: [String] = [], application: @escaping Application,
         check: @escaping @Sendable (ConformanceSession) async throws -> Void
     ) {
+        self.init(rule, title, "\(rule.lowercased())/\(name)", log, .application(application), check)
+    }
+
+    /// A case of the async contract: what its rule says about handlers.
+    init(
+        async rule: String, _ title: String, at name: String, log: [String] = [],
+        handler: @escaping CaseHandler.Body, check: @escaping @Sendable (ConformanceSession) async throws -> Void
+    ) {
+        self.init(rule, title, "\(rule.lowercased())/async-\(name)", log, .handler(CaseHandler(body: handler)), check)
+    }
+
+    private init(
+        _ rule: String, _ title: String, _ name: String, _ log: [String], _ entry: Entry,
+        _ check: @escaping @Sendable (ConformanceSession) async throws -> Void
+    ) {
         self.rule = rule
         self.title = title
-        self.name = "\(rule.lowercased())/\(name)"
+        self.name = name
         self.log = log
-        self.application = application
+        self.entry = entry
         self.check = check
     }
 
@@ -80,4 +102,9 @@ func require<Value: Equatable>(
 package func conformanceCases() -> [ConformanceCase] {
     callCases + environCases + inputCases + errorsCases + headCases + bodyCases + failureCases + fileCases
         + statusCases + processCases
+}
+
+/// What the suite has for the async contract besides, in the order of the rules.
+package func asyncConformanceCases() -> [ConformanceCase] {
+    asyncCallCases + asyncInputCases + asyncHeadCases + asyncBodyCases + asyncFailureCases + asyncStatusCases
 }

@@ -22,7 +22,11 @@ struct Journal: Sendable {
     }
 
     init(_ environ: borrowing Environ, token: String) throws {
-        guard let directory = environ[Self.directory] else {
+        try self.init(directory: environ[Self.directory], token: token)
+    }
+
+    init(directory: String?, token: String) throws {
+        guard let directory else {
             throw ConformanceFailure(description: "\(Self.directory) is not set")
         }
         guard !token.isEmpty, token.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x7A).contains($0) })

@@ -38,6 +38,8 @@ extension Exchange {
 
     /// Calls the application and sends what it returns.
     package func respond(_ application: Application) throws {
+        waitsForClient = true
+        defer { waitsForClient = false }
         var environ = Environ(self)
         let body = try application(&environ) { [self] status, fields, error in
             try startResponse(status, fields, error)

@@ -31,7 +31,7 @@ package final class Exchange {
     private var startCalled = false
     private var inputError: GatewayError?
     /// Behind output that failed nothing is sent: the response would have a hole.
-    private var outputError: GatewayError?
+    package private(set) var outputError: GatewayError?
     private var lineBuffer: [UInt8] = []
     private var linePosition = 0
     private var errorLine = ""
@@ -51,6 +51,10 @@ package final class Exchange {
 
     /// Whether output has still to leave: the next piece is to wait for that.
     package var isOutstanding = false
+
+    /// Whether output waits for the client although the request's handler is asynchronous: an
+    /// application of the gateway contract is what writes, and has no other way to wait.
+    package var waitsForClient = false
 
     /// Whether nothing works any more.
     package var isOver: Bool { isFinished }
@@ -195,10 +199,11 @@ package final class Exchange {
     /// From here on the head is on its way.
     private func transmit(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
         phase = .sent
-        if let asyncTransport {
+        if let asyncTransport, !waitsForClient {
             isOutstanding = try asyncTransport.trySendPiece(bytes, flush: flush, last: last)
         } else {
             try transport.sendPiece(bytes, flush: flush, last: last)
+            if flush { isOutstanding = false }
         }
         if last { phase = .complete }
     }

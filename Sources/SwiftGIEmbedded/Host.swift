@@ -1,10 +1,9 @@
 package import CSwiftGI
 package import Logging
 package import SwiftGICore
-import Synchronization
 
 /// The server's table, for as long as the process lives.
-@safe package final class Host: @unchecked Sendable {
+@safe package final class Host: GatewayHost, @unchecked Sendable {
     // Sendable and safe: the table is constant and valid until the process ends, and those of its functions
     // that are called here may be called on any thread; see swiftgi.h.
     let table: UnsafePointer<swiftgi_server>
@@ -13,8 +12,7 @@ import Synchronization
     package let software: String
     /// Whether the server has what asynchronous handlers need.
     let canWait: Bool
-    private let level: Logger.Level
-    private static let isLoggingUp = Atomic(false)
+    package let level: Logger.Level
 
     /// - Returns: `nil` if the table is not of this version.
     package init?(_ pointer: UnsafePointer<swiftgi_server>?) {
@@ -36,23 +34,5 @@ import Synchronization
         unsafe message.utf8.span.withBytes { bytes in
             unsafe table.pointee.log(table, nil, swiftgi_level(rawValue: level.rawValue), bytes)
         }
-    }
-
-    /// A backend for swift-log.
-    package func logHandler(label: String, metadataProvider: Logger.MetadataProvider?) -> GatewayLogHandler {
-        GatewayLogHandler(label: label, level: level, metadataProvider: metadataProvider) { self.log($0, $1) }
-    }
-
-    /// A logger that writes to the server's log whatever swift-log was set up with.
-    package func logger(label: String) -> Logger {
-        Logger(label: label) { self.logHandler(label: $0, metadataProvider: nil) }
-    }
-
-    /// Makes the server's log the backend of every logger. swift-log traps on a second call, so
-    /// only the process's first does it.
-    package func bootstrapLogging() {
-        let isFirst = Self.isLoggingUp.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged
-        guard isFirst else { return }
-        LoggingSystem.bootstrap({ self.logHandler(label: $0, metadataProvider: $1) }, metadataProvider: nil)
     }
 }

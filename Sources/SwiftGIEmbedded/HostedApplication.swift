@@ -7,26 +7,11 @@ package import SwiftGICore
 /// `handle` reads.
 package final class HostedApplication: @unchecked Sendable {
     /// Makes the application once the server is known; throws what its `init` throws.
-    package typealias Start = @Sendable (Host) throws -> Running
+    package typealias Start = @Sendable (any GatewayHost) throws -> Running
 
-    /// What serves the requests.
-    package enum Entry: Sendable {
-        case application(Application)
-        case handler(any RequestHandler)
-    }
+    package typealias Running = RunningApplication
 
-    /// An application that serves, and how it ends.
-    package struct Running: Sendable {
-        package let entry: Entry
-        package let stop: (@Sendable (_ grace: UInt32) -> Void)?
-
-        package init(_ entry: Entry, stop: (@Sendable (UInt32) -> Void)? = nil) {
-            self.entry = entry
-            self.stop = stop
-        }
-    }
-
-    private let makeRunning: Start
+    let makeRunning: Start
     // Sendable: written by start() only, which the server calls once and before handle().
     private var host: Host?
     private var running: Running?
@@ -103,6 +88,9 @@ package final class HostedApplication: @unchecked Sendable {
                 },
                 resume: { application, _, task, events in
                     unsafe HostedApplication.at(application)?.resume(task, events) ?? SWIFTGI_MISUSE
+                },
+                serve: { application, options in
+                    unsafe HostedApplication.at(application)?.serve(options) ?? Int32(SWIFTGI_EXIT_USAGE)
                 }))
         return unsafe UnsafePointer(table)
     }

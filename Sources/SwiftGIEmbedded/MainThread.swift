@@ -1,8 +1,8 @@
-@_spi(ExperimentalCustomExecutors) import _Concurrency
 import CSwiftGISystem
 import Glibc
 import SwiftGICore
 import Synchronization
+@_spi(ExperimentalCustomExecutors) import _Concurrency
 
 /// The main actor's executor in a process whose main thread is the server's.
 ///
@@ -30,10 +30,13 @@ final class MainThread: MainExecutor {
         static var defaultExecutor: any TaskExecutor { PlatformExecutorFactory.defaultExecutor }
     }
 
-    /// Makes it the main actor's executor, before the first task of the process is made. Does nothing
-    /// in a program, which has a main thread of its own.
-    static func install() {
-        guard !swiftgi_is_program(), isInstalled.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged
+    /// Makes it the main actor's executor, before the first task of the process is made.
+    ///
+    /// - Parameter inProgram: Whether also in a program that has a main thread of its own: because it
+    ///   serves on that. Otherwise it does nothing there.
+    static func install(inProgram: Bool = false) {
+        guard inProgram || !swiftgi_is_program(),
+            isInstalled.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged
         else { return }
         _createExecutors(factory: Factory.self)
     }

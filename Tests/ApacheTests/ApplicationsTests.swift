@@ -54,6 +54,19 @@ import Testing
         }
     }
 
+    /// `httpd -X` is one process and stays one.
+    @Test(arguments: Configuration.MPM.allCases)
+    func traitsOfOneProcess(_ mpm: Configuration.MPM) async throws {
+        try await withStoppedServer(.behaviour(mpm: mpm)) { server in
+            let command = try Command(Paths.httpd, ["-d", server.root, "-f", "\(server.root)/httpd.conf", "-X"])
+            try wait("httpd to answer") { (try? server.get("/app/traits"))?.status == 200 }
+            #expect(try server.get("/app/traits").variables["multiprocess"] == "false")
+            kill(command.pid, SIGTERM)
+            let result = try command.finish()
+            #expect(result.status == 0, "\(result)")
+        }
+    }
+
     /// An application in C that breaks the rules of the binary interface: it is told so, and
     /// nothing else happens.
     @Test func misuseOfTheInterface() async throws {
@@ -65,7 +78,8 @@ import Testing
         try await withServer(configuration, expecting: ["SGI0035", "SGI0042", "level 0"]) { server in
             // 3 is SWIFTGI_MISUSE.
             for (path, results) in [
-                ("status", "3333"), ("field", "333333333"), ("order", "33"), ("twice", ""), ("after", "sent\n33"),
+                ("status", "3333"), ("field", "333333333"), ("order", "33"), ("extent", "333"), ("twice", ""),
+                ("after", "sent\n33"),
                 ("names", "000010"),
                 ("log", ""),
             ] {
@@ -78,6 +92,7 @@ import Testing
             }
             try server.errorLog.wait(for: "of this thread's request")
             try server.errorLog.wait(for: "second line")
+            try server.errorLog.wait(for: "before?after")
             // Raw bytes from an application never reach the log as they are.
             #expect(!readText(server.errorLog.path).contains("\u{1B}["))
             // A response that was not finished is none.

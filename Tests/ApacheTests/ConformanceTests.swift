@@ -4,17 +4,37 @@ import Testing
 
 /// The conformance suite over a real httpd.
 @Suite struct ConformanceTests {
-    @Test(arguments: Configuration.MPM.allCases)
-    func conforms(_ mpm: Configuration.MPM) async throws {
+    /// Which contract serves the suite, and how; each at a path of its own.
+    enum Contract: String, CaseIterable, CustomTestStringConvertible {
+        case gateway
+        /// Handlers, and applications behind a bridge, as they are called.
+        case attached
+        /// The same behind a wait for another thread: with the event MPM the request is put aside.
+        case suspended
+
+        var testDescription: String { rawValue }
+
+        var cases: [ConformanceCase] {
+            self == .gateway ? conformanceCases() : conformanceCases() + asyncConformanceCases()
+        }
+    }
+
+    @Test(arguments: Configuration.MPM.allCases, Contract.allCases)
+    func conforms(_ mpm: Configuration.MPM, _ contract: Contract) async throws {
         let lines = """
-            SwiftGIScriptAlias /conformance ${apps}/libConformance.so
+            SwiftGIScriptAlias /gateway ${apps}/libConformance.so
+            SwiftGIScriptAlias /attached ${apps}/libAsyncConformance.so
+            SwiftGIScriptAlias /suspended ${apps}/libAsyncConformance.so
             SetEnv SWIFTGI_TEST_JOURNAL ${root}/scratch
+            <Location /suspended>
+            SetEnv \(ConformanceHandler.waitVariable) 1
+            </Location>
             """
         let configuration = Configuration(lines, mpm: mpm, modules: ["env"], threads: 16)
-        let expected = Set(conformanceCases().flatMap(\.log)).sorted()
+        let expected = Set(contract.cases.flatMap(\.log)).sorted()
         try await withServer(configuration, expecting: expected) { server in
-            let client = ApacheConformanceClient(port: server.port)
-            for conformanceCase in conformanceCases() {
+            let client = ApacheConformanceClient(port: server.port, scriptName: "/\(contract.rawValue)")
+            for conformanceCase in contract.cases {
                 let before = server.errorLog.rawLines.count
                 do {
                     try await conformanceCase.run(over: client)
@@ -39,10 +59,10 @@ import Testing
     }
 }
 
-/// The suite's client of httpd: sockets, on threads of their own, since cases wait for each other.
-private struct ApacheConformanceClient: ConformanceClient {
+/// The suite's client of a web server: sockets, on threads of their own, since cases wait for each other.
+struct ApacheConformanceClient: ConformanceClient {
     let port: Int
-    let scriptName = "/conformance"
+    let scriptName: String
 
     func send(_ request: ConformanceRequest) async throws -> ConformanceResponse {
         try await withCheckedThrowingContinuation { continuation in

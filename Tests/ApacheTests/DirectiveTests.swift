@@ -23,6 +23,8 @@ import Testing
         Malformed(
             "SwiftGIScriptAlias /app ${apps}/libHello.so\nSwiftGIScriptAlias /app/ ${apps}/libBehaviour.so",
             "already has an application"),
+        Malformed("SwiftGIScriptAlias /a/./b ${apps}/libHello.so", "must not have the segments . and .."),
+        Malformed("SwiftGIScriptAlias /a/.. ${apps}/libHello.so", "must not have the segments . and .."),
         Malformed("<Directory />\nSwiftGIScriptAlias /app ${apps}/libHello.so\n</Directory>", "not allowed"),
         Malformed("<Location />\nSwiftGIScriptAlias /app ${apps}/libHello.so\n</Location>", "not allowed"),
         Malformed("SwiftGIScriptAliasMatch ^/(app ${apps}/libHello.so", "is no regular expression"),

@@ -92,6 +92,27 @@ import Testing
         }
     }
 
+    /// Those that the client repeats httpd joins; those that it adds itself it does not.
+    @Test func fieldsThatTheServerRepeats() async throws {
+        let lines = """
+            RequestHeader add X-One b
+            RequestHeader add x-one c
+            RequestHeader add X-Two d
+            """
+        try await withServer(.behaviour(lines, modules: ["headers"])) { server in
+            let fields = ["X-One: a", "X-Three: e"]
+            let response = try server.get("/app/variables", fields)
+            let names = response.text.split(separator: "\n").map { $0.prefix { $0 != "=" } }
+            #expect(Set(names).count == names.count)
+            for (name, value) in ["HTTP_X_ONE": "a, b, c", "HTTP_X_TWO": "d", "HTTP_X_THREE": "e"] {
+                #expect(response.variables[name] == value)
+                #expect(try server.get("/app/variable?\(name)", fields).text == value)
+            }
+            let headers = try server.get("/app/headers", fields).text
+            #expect(headers.contains("X-One: a\n") && headers.contains("X-One: b\nx-one: c\n"))
+        }
+    }
+
     @Test func eightKilobyteField() async throws {
         try await withServer(.behaviour("LimitRequestFieldSize 16384")) { server in
             let value = String(repeating: "v", count: 8192)

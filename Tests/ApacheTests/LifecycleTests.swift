@@ -179,6 +179,35 @@ import Testing
         }
     }
 
+    /// Libraries are named as those see them that load them, inside of ChrootDir.
+    @Test func changedRoot() async throws {
+        guard ServedAs.isRoot else { return }
+        let lines = """
+            ChrootDir ${root}/jail
+            SwiftGIReload On
+            SwiftGIScriptAlias /c /apps/libC.so
+            <Directory /apps>
+            Require all granted
+            </Directory>
+            """
+        let configuration = Configuration(lines).preparing { root in
+            for directory in ["", "/apps", "/lib", "/tmp"] { try makeDirectory("\(root)/jail\(directory)") }
+            try RefusalTests.library("\(root)/jail/apps/libC.so")
+            // Threads that end want it.
+            let unwinder = try Command.run("cc", ["-print-file-name=libgcc_s.so.1"]).output.split(separator: "\n")[0]
+            try FileManager.default.copyItem(
+                at: URL(filePath: String(unwinder)).resolvingSymlinksInPath(),
+                to: URL(filePath: "\(root)/jail/lib/libgcc_s.so.1"))
+        }
+        try await withServer(configuration) { server in
+            #expect(try server.get("/c").text == "served by C\n")
+            try replaceFile("\(server.root)/jail/apps/libC.so") {
+                try Applications.compile("response.c", to: $0)
+            }
+            try wait("the new answer") { try server.get("/c/status/410").status == 410 }
+        }
+    }
+
     @Test func noReloadByDefault() async throws {
         let lines =
             "SwiftGIScriptAlias /twin ${root}/libTwin.so\n<Directory ${root}>\nRequire all granted\n</Directory>"

@@ -47,6 +47,33 @@ import Testing
         }
     }
 
+    /// Sections that log more are what swift-log's loggers have to go by.
+    @Test func logLevelOfSections() async throws {
+        for (begin, end) in [
+            ("<Location /app>", "</Location>"), ("<Directory ${apps}>", "</Directory>"),
+            ("<Files libBehaviour.so>", "</Files>"), ("<If \"true\">", "</If>"),
+            ("<VirtualHost *:${port}>\n<Location />\n<If \"true\">", "</If>\n</Location>\n</VirtualHost>"),
+        ] {
+            let lines = "\(begin)\nLogLevel swiftgi:debug\n\(end)"
+            try await withServer(.behaviour(lines, logLevel: "warn"), expecting: Self.everything) { server in
+                _ = try server.get("/app/log?word=w")
+                try server.errorLog.wait(for: "w from logger at critical")
+                #expect(server.errorLog.lines(with: "w from logger at debug").count == 1, "\(begin)")
+                #expect(server.errorLog.lines(with: "w from logger at trace").isEmpty, "\(begin)")
+            }
+        }
+    }
+
+    /// httpd cuts long lines after it has written odd bytes as four.
+    @Test func nothingIsCut() async throws {
+        try await withServer(.compiled("misuse.c")) { server in
+            let response = try server.get("/c/log/long")
+            #expect(response.status == 200)
+            let logged = readText(server.errorLog.path).split(separator: "\\xe9", omittingEmptySubsequences: false)
+            #expect(logged.count - 1 == 20_000)
+        }
+    }
+
     @Test func virtualHosts() async throws {
         let lines = """
             <VirtualHost *:${port}>

@@ -285,6 +285,25 @@ import Testing
         }
     }
 
+    /// An application provides the error pages, in a place whose errors are overridden, too.
+    @Test func errorOverrideByAnErrorDocument() async throws {
+        let lines = "SwiftGIErrorOverride On\nErrorDocument 404 /app/hello\nErrorDocument 410 /app/unread"
+        try await withServer(.behaviour(lines)) { server in
+            #expect(try server.get("/absent").text == "Hello, world!\n")
+            // Whether its body was read or not, a connection stays in step.
+            let client = try server.connect()
+            for (status, text) in [(404, "Hello, world!\n"), (410, "unread\n")] {
+                for field in ["Content-Length: 4", "Transfer-Encoding: chunked"] {
+                    try client.request("POST /app/status?code=\(status)&body=own HTTP/1.1", ["Host: localhost", field])
+                    try client.send(field.hasSuffix("4") ? "body" : "4\r\nbody\r\n0\r\nX-After: x\r\n\r\n")
+                    let response = try client.response()
+                    #expect(response.status == status)
+                    #expect(response.text == text)
+                }
+            }
+        }
+    }
+
     /// A second head takes back the whole first one.
     @Test func errorOverrideOfASecondHead() async throws {
         try await withServer(.compiled("response.c", "SwiftGIErrorOverride On")) { server in

@@ -115,6 +115,21 @@ import Testing
         }
     }
 
+    /// As under HTTP/1: what a filter has kept back the client has not seen.
+    @Test func failureBehindDeflateUnderHTTP2() async throws {
+        let lines = "Protocols h2c http/1.1\nAddOutputFilterByType DEFLATE text/plain"
+        let configuration = Configuration.compiled("response.c", lines, modules: ["http2", "deflate", "filter"])
+        try await withServer(configuration) { server in
+            for arguments in [[], ["--head"]] {
+                let response = try Curl.run(
+                    server.url("/c/cut/unflushed"),
+                    ["--http2-prior-knowledge", "-H", "Accept-Encoding: gzip"] + arguments)
+                #expect(response.status == 500, "\(response)")
+                #expect(response.version == "2", "\(response)")
+            }
+        }
+    }
+
     @Test func http2StreamsAreServedAtOnce() async throws {
         try await withServer(.behaviour("Protocols h2c http/1.1", modules: ["http2"], threads: 16)) { server in
             let url = server.url("/app/together?others=3")

@@ -94,6 +94,29 @@ import Testing
         }
     }
 
+    /// A user that is given by its number has its groups too, as httpd sees it.
+    @Test func groupOfNumericUser() async throws {
+        let canMount = try ServedAs.isRoot && Command.run("unshare", ["--mount", "true"]).status == 0
+        guard canMount else { return }
+        let lines = "User #\(ServedAs.userID)\nSwiftGIScriptAlias /app ${root}/libGood.so"
+        try await withStoppedServer(Configuration(lines)) { server in
+            let group = gid_t(54_321)
+            let groups = "\(server.root)/group"
+            try Self.library("\(server.root)/libGood.so")
+            chmod("\(server.root)/libGood.so", 0o640)
+            chown("\(server.root)/libGood.so", 0, group)
+            try writeFile(groups, readText("/etc/group") + "swiftgi-test:x:\(group):\(ServedAs.user)\n")
+            let result = try Command.run(
+                "unshare",
+                [
+                    "--mount", "sh", "-c", "mount --bind \(groups) /etc/group && exec \"$@\"", "sh", Paths.httpd, "-t",
+                    "-d", server.root, "-f", "\(server.root)/httpd.conf",
+                ])
+            #expect(result.status == 0, "\(result)")
+            #expect(try server.configtest().errors.contains("SGI0002"))
+        }
+    }
+
     @Test func hangWhileLoading() async throws {
         try await withStoppedServer(Configuration("SwiftGIScriptAlias /app ${root}/libBad.so")) { server in
             try Self.library("\(server.root)/libBad.so", "HANGS")

@@ -232,6 +232,37 @@ import Testing
         }
     }
 
+    /// What httpd gives up as if the client had gone is the file's fault, and is said to be.
+    @Test(arguments: ["EnableMMAP On", "EnableMMAP Off"])
+    func fileThatBecameShorter(_ lines: String) async throws {
+        try await withServer(.compiled("response.c", lines), expecting: ["SGI0038"]) { server in
+            let client = try server.connect()
+            try client.request("GET /c/file/behind HTTP/1.1")
+            #expect(throws: (any Error).self) { try client.response() }
+            try server.errorLog.wait(for: "SGI0038")
+            #expect(server.errorLog.lines(with: "SGI0036").isEmpty)
+        }
+    }
+
+    /// File bodies are sent by the system, or mapped: nothing reads them.
+    @Test(arguments: [
+        ("EnableSendfile On", ["sendfile"]), ("EnableMMAP On", ["mmap"]), ("EnableMMAP Off\nEnableSendfile Off", []),
+    ])
+    func filesAreNotCopied(_ lines: String, _ calls: [String]) async throws {
+        var configuration = Configuration.behaviour(lines).preparing { root in
+            try writeFile("\(root)/htdocs/data", Data((0..<200_000).map { UInt8($0 % 251) }))
+            try Applications.compile("calls.c", to: "\(root)/libCalls.so")
+        }
+        configuration.environment = ["LD_PRELOAD": "${root}/libCalls.so", "CALLS": "${root}/scratch/calls"]
+        try await withServer(configuration) { server in
+            let path = "\(server.root)/htdocs/data"
+            let whole = try server.get("/app/file?path=\(path)")
+            #expect(whole.body == (0..<200_000).map { UInt8($0 % 251) })
+            let made = readText("\(server.root)/scratch/calls").split(separator: "\n").filter { $0.hasSuffix(path) }
+            #expect(made == calls.map { "\($0) \(path)" })
+        }
+    }
+
     @Test func ranges() async throws {
         try await withServer(file(1000)) { server in
             let target = "/app/file?path=\(server.root)/htdocs/data"

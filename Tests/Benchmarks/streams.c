@@ -1,12 +1,14 @@
 /* streams.c: a client of many event streams at once.
  *
  *     streams PORT PATH STREAMS EVENTS HELLO_PATH
+ *     streams PORT PATH STREAMS mute HELLO_PATH
  *
  * Opens STREAMS connections to 127.0.0.1:PORT, asks each for PATH, and reads EVENTS server-sent
  * events from each, which have to be numbered from 1 by their ids without a gap; then it closes
  * them. A thread beside it asks for HELLO_PATH again and again on a connection of its own,
  * before there are streams and while all of them are open. One line of name=value pairs says
- * what came of it; the exit status is 0 if every event has come. */
+ * what came of it; the exit status is 0 if every event has come. With "mute" nothing is read from
+ * any stream: ten seconds later they are closed. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +29,9 @@
 
 /* How long nothing may come from any stream. */
 #define SILENCE_MILLISECONDS 20000
+
+/* How long streams are open that are not read from. */
+#define MUTE_SECONDS 10
 
 #define SAMPLES 200000
 
@@ -173,7 +178,7 @@ int main(int argc, char **argv)
     size_t length;
 
     if (argc != 6) {
-        fprintf(stderr, "usage: streams PORT PATH STREAMS EVENTS HELLO_PATH\n");
+        fprintf(stderr, "usage: streams PORT PATH STREAMS EVENTS|mute HELLO_PATH\n");
         return 2;
     }
     address.sin_port = htons((uint16_t)atoi(argv[1]));
@@ -193,6 +198,15 @@ int main(int argc, char **argv)
     sleep(3);
     phase = OPENING_STREAMS;
     begun = now();
+    if (!strcmp(argv[4], "mute")) {
+        for (; next < count; next++) open_stream(&streams[next], epoll, request, length);
+        sleep(1);
+        opened = now() - begun;
+        first = now();
+        phase = STREAMING;
+        sleep(MUTE_SECONDS);
+        done = (int)count;
+    }
     while (done + failed < count) {
         int ready, n;
 

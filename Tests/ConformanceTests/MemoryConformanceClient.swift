@@ -5,20 +5,44 @@ import SwiftGIConformance
 import SwiftGIEmbedded
 import SwiftGITesting
 import Synchronization
+import Testing
+
+/// Which contract serves the suite, and how.
+enum ConformanceContract: CaseIterable, Sendable, CustomTestStringConvertible {
+    case gateway
+    /// Handlers, and applications behind a bridge, as they are called.
+    case attached
+    /// The same behind a wait for another thread.
+    case suspended
+
+    var testDescription: String { "\(self)" }
+
+    var cases: [ConformanceCase] {
+        self == .gateway ? conformanceCases() : conformanceCases() + asyncConformanceCases()
+    }
+}
 
 /// The suite's client of a ``MemoryGateway``.
 final class MemoryConformanceClient: ConformanceClient {
-    private let gateway = MemoryGateway(conformanceApplication)
+    private let gateway: MemoryGateway
+    private let contract: ConformanceContract
     private let journal: String
     private let lines = Mutex<[String]>([])
 
-    init(journal: String) { self.journal = journal }
+    init(_ contract: ConformanceContract, journal: String) {
+        gateway =
+            contract == .gateway
+            ? MemoryGateway(conformanceApplication) : MemoryGateway(handler: ConformanceHandler())
+        self.contract = contract
+        self.journal = journal
+    }
 
     /// What was logged at warning and above.
     var complaints: [String] { lines.withLock { $0 } }
 
     func send(_ request: ConformanceRequest) async throws -> ConformanceResponse {
-        let response = gateway.respond(to: try MemoryRequest(request, journal: journal))
+        let memoryRequest = try MemoryRequest(request, contract, journal: journal)
+        let response = await onServerThread { [gateway] in gateway.respond(to: memoryRequest) }
         lines.withLock { lines in lines += response.log.filter { $0.level >= .warning }.map(\.message) }
         return ConformanceResponse(response, expectsContinue: request.expectsContinue)
     }
@@ -27,16 +51,28 @@ final class MemoryConformanceClient: ConformanceClient {
 /// The suite's client of an application behind the C interface.
 final class HostConformanceClient: ConformanceClient {
     let scriptName = "/mount"
-    private let host = FakeHost(flags: SWIFTGI_MULTITHREAD | SWIFTGI_MULTIPROCESS)
+    private let host: FakeHost
+    private let contract: ConformanceContract
     private let address: UInt
     private let journal: String
     private let violations = Mutex<[String]>([])
 
-    init(journal: String) throws {
-        let hosted = HostedApplication { _ in HostedApplication.Running(.application(conformanceApplication)) }
+    init(_ contract: ConformanceContract, journal: String) throws {
+        let waiting: FakeHost.Waiting? =
+            switch contract {
+            case .gateway: nil
+            case .attached: .attached
+            case .suspended: .suspended
+            }
+        host = FakeHost(flags: SWIFTGI_MULTITHREAD | SWIFTGI_MULTIPROCESS, waiting: waiting)
+        let hosted = HostedApplication { _ in
+            HostedApplication.Running(
+                contract == .gateway ? .application(conformanceApplication) : .handler(ConformanceHandler()))
+        }
         let table = hosted.makeTable(name: "Conformance")
         guard table.pointee.start(table.pointee.application, host.table) == SWIFTGI_OK else { throw NotStarted() }
         address = UInt(bitPattern: table)
+        self.contract = contract
         self.journal = journal
     }
 
@@ -47,12 +83,21 @@ final class HostConformanceClient: ConformanceClient {
     var brokenRules: [String] { violations.withLock { $0 } }
 
     func send(_ request: ConformanceRequest) async throws -> ConformanceResponse {
-        var memoryRequest = try MemoryRequest(request, journal: journal)
+        var memoryRequest = try MemoryRequest(request, contract, journal: journal)
         memoryRequest.scriptName = scriptName
-        let table = UnsafePointer<swiftgi_application_table>(bitPattern: address)!
         let fake = FakeRequest(memoryRequest)
-        let status = host.serve(table, fake)
+        // Nothing is there at once: each piece has to be waited for.
+        fake.delaysInput = contract != .gateway
+        fake.delaysOutput = contract != .gateway
+        let status = await onServerThread { [host, address] in
+            host.serve(UnsafePointer<swiftgi_application_table>(bitPattern: address)!, fake)
+        }
         violations.withLock { $0 += fake.violations }
+        if contract == .suspended, !fake.calls.contains(where: { if case .wait = $0 { true } else { false } }),
+            !request.target.hasPrefix("/journal/")
+        {
+            violations.withLock { $0.append("\(request.target) was not put aside") }
+        }
         return ConformanceResponse(fake.response(status), expectsContinue: request.expectsContinue)
     }
 }
@@ -60,7 +105,7 @@ final class HostConformanceClient: ConformanceClient {
 private struct NotStarted: Error {}
 
 extension MemoryRequest {
-    init(_ request: ConformanceRequest, journal: String) throws {
+    init(_ request: ConformanceRequest, _ contract: ConformanceContract, journal: String) throws {
         self.init(path: request.target)
         guard let method = HTTPRequest.Method(request.method) else { throw NotStarted() }
         self.method = method
@@ -76,6 +121,7 @@ extension MemoryRequest {
         pieces = request.pieces
         leavesAfter = request.leavesAfter
         variables["SWIFTGI_TEST_JOURNAL"] = journal
+        if contract == .suspended { variables[ConformanceHandler.waitVariable] = "1" }
     }
 }
 

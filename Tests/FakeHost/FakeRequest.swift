@@ -3,21 +3,28 @@ import Glibc
 import HTTPTypes
 import SwiftGICore
 import SwiftGITesting
+import Synchronization
 
 /// A request as a server has it, and the record of what its application called.
-package final class FakeRequest {
+package final class FakeRequest: @unchecked Sendable {
+    // Sendable: one thread at a time has it; what others post is behind the waker's mutex.
     /// A call that makes the response.
     package enum Call: Equatable {
         case start(status: Int, reason: String, length: Int64)
         case field(name: String, value: [UInt8])
         case write(piece: [UInt8], flags: Int)
         case sendFile(offset: Int64, length: Int64, flags: Int)
+        case inform
+        case trailer(name: String, value: String)
+        case wait(interest: Int)
     }
 
     package private(set) var calls: [Call] = []
 
     /// What breaks the rules of the interface: a call from another thread or behind the end.
-    package private(set) var violations: [String] = []
+    package var violations: [String] { broken + waker.violations }
+
+    private var broken: [String] = []
 
     /// What the functions give instead of what they would; `nil` lets them work.
     package var readStatus: swiftgi_status?
@@ -34,11 +41,29 @@ package final class FakeRequest {
     private let transport: MemoryTransport
     private var head: (status: Int, reason: String, length: Int64)?
     private var headFields = HTTPFields()
+    private var responseTrailers = HTTPFields()
     private var isHeadSent = false
     private var isLastSent = false
     private var writeCount = 0
     private var thread: pthread_t?
     private var lent: [UnsafeMutableBufferPointer<UInt8>] = []
+
+    /// Whether each piece of input has to be waited for.
+    package var delaysInput = false
+    /// Whether each piece of output has to leave before the next.
+    package var delaysOutput = false
+    /// Whether there is no waker to be had.
+    package var hasNoWaker = false
+    /// What wait() gives instead of waiting.
+    package var waitStatus: swiftgi_status?
+    private var waiting: FakeHost.Waiting?
+    private var interim: Int?
+    private var isInputDue = false
+    private var isInputEnded = false
+    private var isOutputDue = false
+    private var interest = 0
+    private var task: UInt?
+    package let waker = FakeWaker()
 
     package init(_ request: MemoryRequest = MemoryRequest()) {
         let id = "\(UInt64.random(in: .min ... .max))"
@@ -54,6 +79,8 @@ package final class FakeRequest {
             case SWIFTGI_TOO_LARGE: .tooLarge
             case SWIFTGI_BAD_REQUEST: .badRequest
             case SWIFTGI_TIMED_OUT: .timedOut
+            case SWIFTGI_EXPIRED: .expired
+            case SWIFTGI_STOPPED: .stopped
             default: .failed
             }
         return transport.finish(outcome)
@@ -63,7 +90,10 @@ package final class FakeRequest {
         Unmanaged<FakeRequest>.fromOpaque(UnsafeRawPointer(pointer!)).takeUnretainedValue()
     }
 
-    func begin() { thread = pthread_self() }
+    func begin(_ waiting: FakeHost.Waiting?) {
+        self.waiting = waiting
+        thread = pthread_self()
+    }
 
     func end() {
         thread = nil
@@ -75,9 +105,11 @@ package final class FakeRequest {
         lent = []
     }
 
+    package func violate(_ what: String) { broken.append(what) }
+
     func noteCall(_ name: String) {
-        guard let thread else { return violations.append("\(name) behind the end") }
-        if pthread_equal(thread, pthread_self()) == 0 { violations.append("\(name) on another thread") }
+        guard let thread else { return broken.append("\(name) behind the end") }
+        if pthread_equal(thread, pthread_self()) == 0 { broken.append("\(name) on another thread") }
     }
 
     // MARK: The request
@@ -125,7 +157,7 @@ package final class FakeRequest {
         _ buffer: UnsafeMutableRawPointer?, _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
     ) -> swiftgi_status {
         noteCall("read")
-        if capacity < 1 { violations.append("read of \(capacity) bytes") }
+        if capacity < 1 { broken.append("read of \(capacity) bytes") }
         if let readStatus { return readStatus }
         return Self.status {
             let received = try transport.receive(into: UnsafeMutableRawBufferPointer(start: buffer, count: capacity))
@@ -140,6 +172,12 @@ package final class FakeRequest {
         let text = String(decoding: reason.buffer, as: UTF8.self)
         calls.append(.start(status: Int(status), reason: text, length: length))
         if let startStatus { return startStatus }
+        interim = nil
+        if waiting != nil, !isHeadSent, (100...199).contains(status), status != 101 {
+            interim = Int(status)
+            headFields = [:]
+            return SWIFTGI_OK
+        }
         guard !isHeadSent, (200...599).contains(status), length >= -1 else { return SWIFTGI_MISUSE }
         head = (Int(status), text, length)
         headFields = [:]
@@ -150,7 +188,7 @@ package final class FakeRequest {
         noteCall("field")
         calls.append(.field(name: String(decoding: name.buffer, as: UTF8.self), value: value.array))
         if let fieldStatus { return fieldStatus }
-        guard head != nil, !isHeadSent, HTTPField.isValidValue(value.array),
+        guard head != nil || interim != nil, !isHeadSent, HTTPField.isValidValue(value.array),
             let name = HTTPField.Name(String(decoding: name.buffer, as: UTF8.self))
         else { return SWIFTGI_MISUSE }
         headFields.append(HTTPField(name: name, value: value.array))
@@ -162,7 +200,13 @@ package final class FakeRequest {
         calls.append(.write(piece: piece.array, flags: Int(flags)))
         defer { writeCount += 1 }
         if let status = writeStatus(writeCount) { return status }
-        return send(piece.array, flags)
+        let isWaiting = Int(flags) & SWIFTGI_NONBLOCKING == 0
+        if isOutputDue, !isWaiting { broken.append("a piece before the last one has left") }
+        isOutputDue = false
+        let status = send(piece.array, flags)
+        guard delaysOutput, !isWaiting, !isLastSent, status == SWIFTGI_OK else { return status }
+        isOutputDue = true
+        return SWIFTGI_AGAIN
     }
 
     func sendFile(_ descriptor: Int32, _ offset: Int64, _ length: Int64, _ flags: UInt32) -> swiftgi_status {
@@ -191,6 +235,99 @@ package final class FakeRequest {
         }
     }
 
+    // MARK: Waiting
+
+    func tryRead(
+        _ buffer: UnsafeMutableRawPointer?, _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
+    ) -> swiftgi_status {
+        if delaysInput, !isInputDue, !isInputEnded {
+            noteCall("try_read")
+            isInputDue = true
+            return SWIFTGI_AGAIN
+        }
+        isInputDue = false
+        let status = read(buffer, capacity, count)
+        isInputEnded = status == SWIFTGI_OK && count?.pointee == 0
+        return status
+    }
+
+    func inform() -> swiftgi_status {
+        noteCall("inform")
+        calls.append(.inform)
+        guard let interim else { return SWIFTGI_MISUSE }
+        self.interim = nil
+        return Self.status { try transport.sendInformational(HTTPResponse.Status(code: interim), headFields) }
+    }
+
+    func trailer(_ name: swiftgi_bytes, _ value: swiftgi_bytes) -> swiftgi_status {
+        noteCall("trailer")
+        let (text, value) = (
+            String(decoding: name.buffer, as: UTF8.self), String(decoding: value.buffer, as: UTF8.self)
+        )
+        calls.append(.trailer(name: text, value: value))
+        guard head != nil, !isLastSent, let name = HTTPField.Name(text) else { return SWIFTGI_MISUSE }
+        responseTrailers.append(HTTPField(name: name, value: value))
+        return Self.status { try transport.sendTrailers(responseTrailers) }
+    }
+
+    func trailers(_ visit: swiftgi_visitor?, _ context: UnsafeMutableRawPointer?) {
+        noteCall("trailers")
+        if !isInputEnded { return }
+        var all: [([UInt8], [UInt8])] = []
+        transport.forEachTrailer { all.append(([UInt8](copying: $0), [UInt8](copying: $1))) }
+        self.visit(all, visit, context)
+    }
+
+    func makeWaker() -> OpaquePointer? {
+        noteCall("waker")
+        return hasNoWaker ? nil : waker.retain()
+    }
+
+    func wait(
+        _ task: UnsafeMutableRawPointer?, _ interest: UInt32, _ events: UnsafeMutablePointer<UInt32>?
+    ) -> swiftgi_status {
+        noteCall("wait")
+        calls.append(.wait(interest: Int(interest)))
+        if waker.count == 0, !hasNoWaker { broken.append("wait without a waker") }
+        if Int(interest) & ~(SWIFTGI_READABLE | SWIFTGI_WRITABLE) != 0 { broken.append("interest \(interest)") }
+        if let waitStatus { return waitStatus }
+        self.interest = Int(interest)
+        guard waiting == .suspended else {
+            events?.pointee = awaitEvents()
+            return SWIFTGI_OK
+        }
+        self.task = UInt(bitPattern: task)
+        thread = nil
+        return SWIFTGI_SUSPENDED
+    }
+
+    /// What resume() is to be called with, if the request is aside.
+    func takeTask(_ status: swiftgi_status) -> UInt? {
+        defer { task = nil }
+        if (task != nil) != (status == SWIFTGI_SUSPENDED) {
+            broken.append("\(status) from a request that \(task == nil ? "does not wait" : "is aside")")
+        }
+        return task
+    }
+
+    /// Returns when there is something, with what it is.
+    func awaitEvents() -> UInt32 {
+        while true {
+            var events = waker.take()
+            if isInputDue, interest & SWIFTGI_READABLE != 0 { events |= SWIFTGI_READABLE }
+            if isOutputDue, interest & SWIFTGI_WRITABLE != 0 {
+                isOutputDue = false
+                events |= SWIFTGI_WRITABLE
+            }
+            if transport.isClientGone { events |= SWIFTGI_GONE }
+            if events != 0 { return UInt32(events) }
+            waker.sleep()
+        }
+    }
+
+    /// The calling thread is the request's from now on.
+    func takeUp() { thread = pthread_self() }
+
     func isClientGone() -> Bool {
         noteCall("is_client_gone")
         return transport.isClientGone
@@ -212,4 +349,66 @@ package final class FakeRequest {
             return SWIFTGI_SERVER_ERROR
         }
     }
+}
+
+/// Brings a request that waits back: what the interface counts references of.
+package final class FakeWaker: Sendable {
+    private struct State {
+        var count = 0
+        var events = 0
+        var violations: [String] = []
+    }
+
+    private let state = Mutex(State())
+    private let changed = Signal()
+
+    /// How many references there are.
+    package var count: Int { state.withLock { $0.count } }
+
+    /// What was wrong with them.
+    package var violations: [String] { state.withLock { $0.violations } }
+
+    /// Lets events come to the request.
+    package func post(_ events: Int) {
+        state.withLock { $0.events |= events }
+        changed.post()
+    }
+
+    static func at(_ pointer: OpaquePointer?) -> FakeWaker {
+        Unmanaged<FakeWaker>.fromOpaque(UnsafeRawPointer(pointer!)).takeUnretainedValue()
+    }
+
+    func retain() -> OpaquePointer {
+        state.withLock { $0.count += 1 }
+        return OpaquePointer(Unmanaged.passRetained(self).toOpaque())
+    }
+
+    static func release(_ pointer: OpaquePointer?) {
+        let reference = Unmanaged<FakeWaker>.fromOpaque(UnsafeRawPointer(pointer!))
+        let waker = reference.takeUnretainedValue()
+        let isTooOften = waker.state.withLock { state in
+            state.count -= 1
+            if state.count < 0 { state.violations.append("released too often") }
+            return state.count < 0
+        }
+        if !isTooOften { reference.release() }
+    }
+
+    func wake() {
+        state.withLock { state in
+            if state.count < 1 { state.violations.append("used behind its release") }
+        }
+        post(SWIFTGI_WOKEN)
+    }
+
+    /// What has come, and no longer is there.
+    func take() -> Int {
+        state.withLock { state in
+            defer { state.events = 0 }
+            return state.events
+        }
+    }
+
+    /// Waits a while for more.
+    func sleep() { _ = changed.wait(milliseconds: 20) }
 }

@@ -1,5 +1,6 @@
 import CSwiftGI
 import FakeHost
+import HTTPTypes
 import Logging
 import SwiftGICore
 import SwiftGIEmbedded
@@ -93,6 +94,28 @@ private struct Stubborn: GatewayApplication {
     }
 }
 
+/// Serves with a handler.
+private struct Waiting: AsyncGatewayApplication {
+    static let bootstrapsLogging = true
+    let software: String
+
+    init(_ startup: Startup) async throws {
+        software = startup.software
+        note(software, "init \(startup.server)")
+    }
+
+    var handler: some RequestHandler {
+        Handling { [software] _, _, _, sender in
+            note(software, "request")
+            try await Task.sleep(for: .milliseconds(1))
+            note(software, "waited")
+            try await sender.sendAndFinish(HTTPResponse(status: .ok))
+        }
+    }
+
+    func shutdown() async throws { note(software, "shutdown") }
+}
+
 /// An application behind its table, called as a server calls it.
 private struct Subject: @unchecked Sendable {
     // Sendable: the table is constant and lives as long as the process.
@@ -101,6 +124,12 @@ private struct Subject: @unchecked Sendable {
 
     init<Hosted: GatewayApplication>(_ type: Hosted.Type, _ host: FakeHost = FakeHost()) {
         table = HostedApplication { host in try Lifecycle<Hosted>.start(host) { .application($0.application) } }
+            .makeTable(name: "\(type)")
+        self.host = host
+    }
+
+    init<Hosted: AsyncGatewayApplication>(_ type: Hosted.Type, _ host: FakeHost) {
+        table = HostedApplication { host in try Lifecycle<Hosted>.start(host) { .handler($0.handler) } }
             .makeTable(name: "\(type)")
         self.host = host
     }
@@ -137,6 +166,16 @@ struct LifecycleTests {
         _ = await subject.stop(60_000)
         #expect(events == ["init daemon", "made", "run", "request", "run ended, cancelled: true", "shutdown"])
         #expect(subject.host.log.map(\.message) == ["Plain: made"])
+    }
+
+    @Test("An application of the async contract has the same life", arguments: FakeHost.Waiting.allWays)
+    func asyncLife(_ waiting: FakeHost.Waiting?) async throws {
+        let subject = Subject(Waiting.self, FakeHost(mode: "daemon", software: software, waiting: waiting))
+        #expect(await subject.start() == SWIFTGI_OK)
+        #expect(await subject.serve() == SWIFTGI_OK)
+        _ = await subject.stop(60_000)
+        #expect(events == ["init daemon", "request", "waited", "shutdown"])
+        #expect(subject.host.log == [])
     }
 
     @Test("What init throws is why the application does not start")

@@ -256,6 +256,54 @@ typedef struct swiftgi_server {
                            uint32_t *events);
 } swiftgi_server;
 
+/* The protocol that serve() speaks. */
+enum {
+    /* One request, by environment and standard streams (RFC 3875). */
+    SWIFTGI_SERVE_CGI = 1,
+    SWIFTGI_SERVE_FASTCGI = 2,
+    SWIFTGI_SERVE_SCGI = 3
+};
+
+/* What serve() returns; made for exit(). */
+enum {
+    /* Told to end, or after the last request that it was to serve; all were answered. */
+    SWIFTGI_EXIT_OK = 0,
+    /* The options make no sense. */
+    SWIFTGI_EXIT_USAGE = 64,
+    /* The application or the server could not be started: to try again at once is of no use. */
+    SWIFTGI_EXIT_CANNOT_START = 69,
+    /* CGI: the request failed. */
+    SWIFTGI_EXIT_FAILED = 70,
+    /* Told to end, and some requests were not answered in time. */
+    SWIFTGI_EXIT_UNFINISHED = 75
+};
+
+/* How an application serves by itself. Members that are 0 or NULL stand for the default. */
+typedef struct swiftgi_serve_options {
+    uint32_t abi;      /* SWIFTGI_ABI_VERSION */
+    uint32_t flags;    /* SWIFTGI_MULTIPROCESS */
+    size_t size;       /* sizeof(swiftgi_serve_options) */
+    uint32_t protocol; /* SWIFTGI_SERVE_FASTCGI, … */
+    int listener;      /* a listening socket, which stays the caller's; not for CGI */
+    int stop;          /* becomes readable when serving is to end; -1: SIGTERM and SIGINT say
+                                  so, which serve() blocks and takes itself */
+    uint32_t threads;  /* requests of the gateway contract at a time: 8 */
+    uint32_t max_connections; /* at a time: 4096 */
+    uint32_t level;           /* swiftgi_level: notice */
+    uint64_t max_requests;    /* serving ends after so many: never */
+    uint64_t max_body;        /* bytes of a request's body: any number */
+    uint32_t io_timeout;      /* milliseconds for a peer to send or take something: 60000 */
+    uint32_t header_timeout;  /* milliseconds for a peer to send a request's variables: 20000 */
+    uint32_t request_timeout; /* milliseconds for an asynchronous handler: any number */
+    uint32_t grace;           /* milliseconds for requests when serving is to end: 30000 */
+    swiftgi_bytes mode;       /* as swiftgi_server.mode: the protocol's name */
+    swiftgi_bytes software;   /* as swiftgi_server.software */
+    swiftgi_bytes script_name; /* where the application is mounted: as the web server says */
+    /* Called once, when requests are served, on the thread that called serve(). */
+    void (*ready)(void *context);
+    void *context;
+} swiftgi_serve_options;
+
 /* What an application gives a server. Constant and valid until the process
  * ends. */
 typedef struct swiftgi_application_table {
@@ -285,6 +333,11 @@ typedef struct swiftgi_application_table {
      * handle()'s. An application that never calls wait() need not have it. */
     swiftgi_status (*resume)(void *application, swiftgi_request *request, void *task,
                              uint32_t events);
+
+    /* Serves requests by itself, until it is told to stop: in place of start(), handle() and
+     * stop(), once in a process, which ends afterwards with the result as its status. What goes
+     * wrong is on standard error. The options are read during the call only. */
+    int (*serve)(void *application, const swiftgi_serve_options *options);
 } swiftgi_application_table;
 
 /* The one export of an application library, called once in a process. Starts
@@ -316,6 +369,13 @@ static inline bool swiftgi_application_can_resume(const swiftgi_application_tabl
 {
     return table->size >= offsetof(swiftgi_application_table, resume) + sizeof(table->resume)
            && table->resume;
+}
+
+/* Whether the application can serve by itself. */
+static inline bool swiftgi_application_can_serve(const swiftgi_application_table *table)
+{
+    return table->size >= offsetof(swiftgi_application_table, serve) + sizeof(table->serve)
+           && table->serve;
 }
 
 /* The build of the compiler that reads this header. */

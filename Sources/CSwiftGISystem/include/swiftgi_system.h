@@ -1,11 +1,59 @@
-/* swiftgi_system.h: what the system has and Swift's Glibc module lacks. */
+/* swiftgi_system.h: what Linux has and Swift's Glibc module does not show, as plain functions.
+ *
+ * Each that stands for a call returns what the call returns, with errno as the call leaves it; a call that a signal has
+ * interrupted is not repeated. Callable from any thread. Descriptors that they make are closed in
+ * programs that the process executes. */
 #ifndef SWIFTGI_SYSTEM_H
 #define SWIFTGI_SYSTEM_H
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Events of a watched descriptor; values are Linux's. */
+enum {
+    SWIFTGI_EPOLL_IN = 0x001,
+    SWIFTGI_EPOLL_OUT = 0x004,
+    SWIFTGI_EPOLL_ERR = 0x008,
+    SWIFTGI_EPOLL_HUP = 0x010,
+    SWIFTGI_EPOLL_RDHUP = 0x2000,
+    SWIFTGI_EPOLL_EXCLUSIVE = 1 << 28,
+    SWIFTGI_EPOLL_EDGE = 1 << 31
+};
+
+/* What swiftgi_epoll_control() does. */
+enum { SWIFTGI_EPOLL_ADD = 1, SWIFTGI_EPOLL_REMOVE = 2, SWIFTGI_EPOLL_CHANGE = 3 };
+
+/* A new set of watched descriptors, or -1. */
+int swiftgi_epoll_create(void);
+
+/* Adds, changes or removes `descriptor`, whose events come with `key`. */
+int swiftgi_epoll_control(int set, int operation, int descriptor, uint32_t events,
+                          uint64_t key);
+
+/* Waits for one event, at most `milliseconds` (-1: for any time). 1: it is in `events` and `key`;
+ * 0: the time is over. */
+int swiftgi_epoll_wait(int set, uint32_t *events, uint64_t *key, int milliseconds);
+
+/* A new counter that threads wait for, not blocking. */
+int swiftgi_eventfd(void);
+
+/* The next connection of a listening socket, not blocking. */
+int swiftgi_accept(int listener);
+
+/* A descriptor that is readable when SIGTERM or SIGINT has come, which the calling thread, and those
+ * that it starts later, do not receive otherwise from here on. */
+int swiftgi_stop_signals(void);
 
 /* Whether the code that this function is linked with is part of the process's program;
- * false: of a library that was loaded into it. On any thread. */
+ * false: of a library that was loaded into it. */
 bool swiftgi_is_program(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* SWIFTGI_SYSTEM_H */

@@ -141,7 +141,10 @@ package final class AsyncExchange: @unchecked Sendable {
         if events.contains(.readable) { Self.resume(&readers) }
         if events.contains(.stalled) {
             let error = GatewayError(.timedOut)
-            if exchange.isOutstanding { exchange.failOutput(error) }
+            if exchange.isOutstanding {
+                exchange.failOutput(error)
+                exchange.isOutstanding = false
+            }
             if !readers.isEmpty { exchange.failInput(error) }
             Self.resume(&writers, error)
             Self.resume(&readers, error)
@@ -166,7 +169,13 @@ package final class AsyncExchange: @unchecked Sendable {
         cause = error
         exchange.failInput(error)
         exchange.failOutput(error)
+        // Whoever writes is to get the error at once.
+        exchange.isOutstanding = false
         task?.cancel()
+        resumeAll(error)
+    }
+
+    private func resumeAll(_ error: any Error) {
         Self.resume(&readers, error)
         Self.resume(&writers, error)
         Self.resume(&stopWaiters, error)
@@ -196,13 +205,16 @@ package final class AsyncExchange: @unchecked Sendable {
 
     private func end(_ error: (any Error)?) -> Progress {
         if result == nil { exchange.log(.warning, "SGI0215: handler goes on after its request was cancelled") }
-        let error = cause ?? error ?? (exchange.isComplete ? nil : GatewayError(.responseNotFinished))
+        // An error of the output that the handler has swallowed is one all the same.
+        let error =
+            cause ?? error ?? exchange.outputError ?? (exchange.isComplete ? nil : GatewayError(.responseNotFinished))
         return .finished(error)
     }
 
     /// Ends it all; nothing of the request works afterwards.
     package func conclude(_ error: (any Error)?) -> Outcome {
         let outcome = exchange.conclude(error)
+        resumeAll(GatewayError(.finished))
         executor.orphan()
         return outcome
     }
@@ -210,6 +222,7 @@ package final class AsyncExchange: @unchecked Sendable {
     /// Ends it all for somebody who does not want to know how it ended.
     func abandon() {
         exchange.finish()
+        resumeAll(GatewayError(.finished))
         executor.orphan()
     }
 

@@ -48,6 +48,7 @@ extension RequestHandler {
             let bridge = Bridge(transport, exchange)
             bridge.advance { exchange.start(self) }
             guard let head = transport.head else {
+                bridge.close()
                 throw bridge.end() ?? GatewayError(.responseNotFinished)
             }
             var fields = head.fields
@@ -182,7 +183,12 @@ private final class BridgeTransport: AsyncTransport {
         // What was written is for the caller to take, and the head with it.
         if events.contains(.writable) { return .suspended }
         while !waker.wait(milliseconds: 500) {
-            if inner.isClientGone { return .attached(.gone) }
+            if inner.isClientGone {
+                // What the handler throws then is no failure of its own.
+                inner.failInput(GatewayError(.clientGone))
+                inner.failOutput(GatewayError(.clientGone))
+                return .attached(.gone)
+            }
         }
         return .attached(.woken)
     }

@@ -69,7 +69,13 @@ static swiftgi_status handle(void *application, swiftgi_request *request)
     }
     else if (!strcmp(path, "/order")) {
         note(results, server->write(request, bytes("too early"), 0));
+        note(results, server->send_file(request, STDERR_FILENO, 0, 1, 0));
+    }
+    else if (!strcmp(path, "/extent")) {
+        server->start(request, 200, bytes(""), -1);
+        note(results, server->send_file(request, STDERR_FILENO, -1, 1, 0));
         note(results, server->send_file(request, STDERR_FILENO, 0, 0, 0));
+        note(results, server->send_file(request, STDERR_FILENO, 0, -1, 0));
     }
     else if (!strcmp(path, "/twice")) {
         /* A second head replaces what was not sent. */
@@ -110,6 +116,18 @@ static swiftgi_status handle(void *application, swiftgi_request *request)
         server->log(server, NULL, SWIFTGI_LOG_NOTICE, bytes("of this thread's request\nsecond line\n\n"));
         server->log(server, request, (swiftgi_level)0, bytes("level 0"));
         server->log(server, request, (swiftgi_level)99, bytes("level 99"));
+        value.start = "before\0after";
+        value.count = 12;
+        server->log(server, request, SWIFTGI_LOG_NOTICE, value);
+    }
+    else if (!strcmp(path, "/log/long")) {
+        /* Each byte of it takes four in the log. */
+        static char line[20000];
+
+        memset(line, 0xe9, sizeof(line));
+        value.start = line;
+        value.count = sizeof(line);
+        server->log(server, request, SWIFTGI_LOG_NOTICE, value);
     }
     else {
         unsigned status = 0;

@@ -1,5 +1,6 @@
 /* An application whose responses the Swift side would not let through, or would
  * send in other pieces. PATH_INFO picks one; the log has each that ran. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -104,6 +105,12 @@ static swiftgi_status handle(void *application, swiftgi_request *request)
         server->field(request, bytes("Set-Cookie"), bytes("second=2"));
         write_text(request, "second\n", SWIFTGI_LAST);
         return SWIFTGI_OK;
+    }
+    if (!strcmp(path, "/file/behind")) {
+        /* As if the file had become shorter since it was looked at. */
+        head(request, 200, -1);
+        return server->send_file(request, open("/etc/passwd", O_RDONLY | O_CLOEXEC), 0,
+                                 1000000, SWIFTGI_OWNED | SWIFTGI_LAST);
     }
     if (sscanf(path, "/status/%d", &status) == 1) {
         head(request, status, -1);

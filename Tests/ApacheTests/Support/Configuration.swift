@@ -53,6 +53,23 @@ struct Configuration {
             children: children, threads: threads, ports: ports, environment: environment, logLevel: logLevel)
     }
 
+    /// The asynchronous test application at `/wait`, a synchronous one at `/app`, and whatever else the
+    /// test says. There is room for many connections.
+    static func waiting(
+        _ lines: String = "", mpm: MPM = .event, modules: [String] = [], children: Int = 1, threads: Int = 8,
+        ports: Int = 1, environment: [String: String] = [:], logLevel: String = "info swiftgi:debug"
+    ) -> Configuration {
+        let own = """
+            SwiftGIScriptAlias /wait ${apps}/libWaiting.so
+            SwiftGIScriptAlias /app ${apps}/libBehaviour.so
+            \(mpm == .event ? "AsyncRequestWorkerFactor 500" : "")
+
+            """
+        return Configuration(
+            own + lines, mpm: mpm, modules: modules, children: children, threads: threads, ports: ports,
+            environment: environment, logLevel: logLevel)
+    }
+
     /// One library of C at `/c`, made of one of Libraries/, and whatever else the test says.
     static func compiled(
         _ source: String, _ lines: String = "", defining: [String] = [], mpm: MPM = .event, modules: [String] = []
@@ -67,6 +84,12 @@ struct Configuration {
         return Configuration(own + lines, mpm: mpm, modules: modules).preparing {
             try Applications.compile(source, to: "\($0)/libC.so", defining: defining)
         }
+    }
+
+    func with(threads: Int) -> Configuration {
+        var configuration = self
+        configuration.threads = threads
+        return configuration
     }
 
     func preparing(_ prepare: @escaping @Sendable (_ root: String) throws -> Void) -> Configuration {

@@ -23,6 +23,8 @@ enum Paths {
         return copy
     }()
 
+    static let launcher = environment("SWIFTGI_LAUNCHER") ?? "\(repository)/.build/launcher/swiftgi-run"
+
     static let builtApplications = environment("SWIFTGI_APPLICATIONS") ?? "\(repository)/.build/apps/release"
 
     static let httpd =

@@ -55,6 +55,11 @@ final class RawClient {
         try send(([requestLine] + fields).map { $0 + "\r\n" }.joined() + "\r\n")
     }
 
+    /// Sends a chunk of a chunked body.
+    func sendChunk(_ text: String) throws {
+        try send("\(String(text.utf8.count, radix: 16))\r\n\(text)\r\n")
+    }
+
     /// Says that nothing more will be sent.
     func halfClose() { shutdown(descriptor, Int32(SHUT_WR)) }
 

@@ -214,5 +214,12 @@ final class Server {
     /// A file below the server root that a test makes to let an application go on.
     func gate(_ name: String = "gate") -> String { "\(root)/scratch/\(name)" }
 
+    /// Waits until an application has logged a message that often.
+    func waitForJournal(_ message: String, times: Int) throws {
+        try wait("\(times) times \"\(message)\" in the log") {
+            errorLogs.reduce(0) { $0 + $1.lines.count { $0.message.hasSuffix(": \(message)") } } >= times
+        }
+    }
+
     func open(gate path: String) throws { try writeFile(path, "") }
 }

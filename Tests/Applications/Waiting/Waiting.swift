@@ -1,43 +1,58 @@
 import Glibc
+import Logging
 import SwiftGI
-import Synchronization
 
-/// What the tests of the async contract call, by path.
+/// What the tests of the async contract call: PATH_INFO picks what it does.
 struct Waiting: RequestHandler {
     func handle(
         request: HTTPRequest, requestContext: consuming RequestContext,
         reader: consuming sending RequestReader, responseSender: consuming sending ResponseSender
     ) async throws {
-        let context = requestContext
-        let path = await context.variable("PATH_INFO") ?? ""
-        let query = await context.variable("QUERY_STRING") ?? ""
-        let number = Int(query.prefix { $0.isNumber }) ?? 0
-        var sender = responseSender
-        switch path {
-        case "/hello":
-            try await sender.sendAndFinish(plain, Array("Hello, world!\n".utf8))
-        case "/sleep":
-            try await Task.sleep(for: .milliseconds(number))
-            try await sender.sendAndFinish(plain, Array("slept\n".utf8))
-        case "/echo":
-            // Full duplex: the answer goes out while the question comes in.
-            var reader = reader
-            var writer = try await sender.send(HTTPResponse(status: .ok))
-            while let piece = try await reader.next() { try await writer.write(piece) }
-            try await writer.finish()
-        case "/events":
-            var writer = try await sender.send(plain)
-            for count in 0..<number {
-                try await writer.write("event \(count)\n")
-                try await Task.sleep(for: .milliseconds(20))
-            }
-            try await writer.finish(Array("end\n".utf8))
-        default:
-            try await sender.sendAndFinish(HTTPResponse(status: .notFound))
+        let call = await Call(requestContext)
+        guard let route = routes[call.path] else {
+            return try await responseSender.sendAndFinish(HTTPResponse(status: .notFound))
         }
+        try await route(call, reader, responseSender)
     }
 }
 
-private let plain = HTTPResponse(status: .ok, headerFields: [.contentType: "text/plain"])
-
 @c public func swiftgi_application() -> ApplicationTable { export(handler: Waiting()) }
+
+typealias Route =
+    @Sendable (_ call: Call, _ reader: consuming sending RequestReader, _ sender: consuming sending ResponseSender)
+    async throws -> Void
+
+private let routes: [String: Route] = responseRoutes.merging(requestRoutes) { $1 }.merging(taskRoutes) { $1 }
+    .merging(endingRoutes) { $1 }
+
+let plain = HTTPResponse(status: .ok, headerFields: [.contentType: "text/plain"])
+
+/// One request, as the routes see it.
+struct Call: Sendable {
+    let context: RequestContext
+    let path: String
+    private let query: [Substring: Substring]
+
+    init(_ context: RequestContext) async {
+        self.context = context
+        path = await context.variable("PATH_INFO") ?? ""
+        let pairs = (await context.variable("QUERY_STRING") ?? "").split(separator: "&").map { pair in
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            return (parts[0], parts.count > 1 ? parts[1] : "")
+        }
+        query = Dictionary(pairs) { $1 }
+    }
+
+    /// A parameter, without percent decoding: tests send none that need it.
+    subscript(name: Substring) -> String? { query[name].map { String($0) } }
+
+    func number(_ name: Substring, _ fallback: Int = 0) -> Int { self[name].flatMap { Int($0) } ?? fallback }
+
+    /// What tests wait for and read: lines of the error log that are nothing bad.
+    func journal(_ message: String) { context.logger.info("\(message)") }
+
+    /// Returns when the file exists that the parameter `gate` names: what tests let requests wait for.
+    func passGate() async throws {
+        while access(self["gate"] ?? "", F_OK) != 0 { try await Task.sleep(for: .milliseconds(5)) }
+    }
+}

@@ -6,7 +6,9 @@ import Testing
 
 /// Server-sent events as they are sent (HTML, section 9.2).
 @Suite struct ServerSentEventsTests {
-    private func text(_ event: ServerSentEvent) throws -> String { String(decoding: try event.encoded(), as: UTF8.self) }
+    private func text(_ event: ServerSentEvent) throws -> String {
+        String(decoding: try event.encoded(), as: UTF8.self)
+    }
 
     @Test("An event is its fields and an empty line")
     func fields() throws {
@@ -21,7 +23,8 @@ import Testing
         "Each line of the data is a line of its own, whichever way it ends",
         arguments: [
             ("a\nb", ["a", "b"]), ("a\r\nb", ["a", "b"]), ("a\rb", ["a", "b"]), ("a\n\rb", ["a", "", "b"]),
-            ("a\r\r\nb", ["a", "", "b"]), ("a\n", ["a", ""]), ("\n", ["", ""]), ("\r", ["", ""]), ("ä\u{2028}ö", ["ä\u{2028}ö"]),
+            ("a\r\r\nb", ["a", "", "b"]), ("a\n", ["a", ""]), ("\n", ["", ""]), ("\r", ["", ""]),
+            ("ä\u{2028}ö", ["ä\u{2028}ö"]),
         ])
     func lines(_ data: String, _ lines: [String]) throws {
         #expect(try text(ServerSentEvent(data)) == lines.map { "data: \($0)\n" }.joined() + "\n")
@@ -58,8 +61,9 @@ import Testing
         #expect(response.headers[.contentType] == "text/event-stream")
         #expect(response.headers[values: .cacheControl] == ["no-cache"])
         #expect(response.headers[try #require(HTTPField.Name("X-Accel-Buffering"))] == "no")
-        #expect(response.pieces.map { String(decoding: $0, as: UTF8.self) }.filter { !$0.isEmpty }
-            == ["data: 1\n\n", "data: 2\n\n", "data: 3\n\n"])
+        #expect(
+            response.pieces.map { String(decoding: $0, as: UTF8.self) }.filter { !$0.isEmpty }
+                == ["data: 1\n\n", "data: 2\n\n", "data: 3\n\n"])
     }
 
     @Test("What a sequence throws aborts the response")
@@ -86,7 +90,7 @@ import Testing
 
     @Test("Silence is broken by what no page sees")
     func keepAlive() {
-        let gate = Gate()
+        let gate = Turnstile()
         let gateway = MemoryGateway(
             handler: ApplicationHandler { _ in
                 .events(
@@ -125,7 +129,7 @@ import Testing
 }
 
 /// Lets its second caller pass at once, and its first after some time.
-private actor Gate {
+private actor Turnstile {
     private var count = 0
 
     func passes() async -> Bool {

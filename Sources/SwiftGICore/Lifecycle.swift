@@ -1,4 +1,3 @@
-package import SwiftGICore
 import Synchronization
 
 /// Runs the life of an application around its requests.
@@ -12,8 +11,8 @@ package enum Lifecycle<Hosted: ApplicationLifecycle> {
     /// - Parameter entry: What of it serves the requests.
     /// - Throws: What its `init` throws.
     package static func start(
-        _ host: Host, entry: (Hosted) -> HostedApplication.Entry
-    ) throws -> HostedApplication.Running {
+        _ host: some GatewayHost, entry: (Hosted) -> RunningApplication.Entry
+    ) throws -> RunningApplication {
         if !Hosted.bootstrapsLogging { host.bootstrapLogging() }
         let startup = Startup(
             server: host.traits.mode, software: host.software, logger: host.logger(label: "\(Hosted.self)"))
@@ -57,7 +56,7 @@ package enum Lifecycle<Hosted: ApplicationLifecycle> {
             run.cancel()
             throw error
         }
-        return HostedApplication.Running(entry(hosted)) { grace in
+        return RunningApplication(entry(hosted)) { grace in
             stop.post()
             if !stopped.wait(milliseconds: grace) {
                 host.log(.error, "SGI0213: the application did not end within \(grace) ms")

@@ -1,0 +1,270 @@
+import Foundation
+import Glibc
+
+/// Runs scenarios and curves, round by round, everyone in turn.
+final class Bench {
+    private let site: Site
+    private let isQuick: Bool
+    private let rounds: Int
+    private let seconds: Double
+    private let scenarios: Set<String>
+    private let serverProcessors: [Int]
+    private let generator: LoadGenerator
+    private let contestants: [Contestant]
+    private(set) var report: Report
+    /// How many measurements may be repeated.
+    private var repetitionsLeft: Int
+
+    init(
+        site: Site, isQuick: Bool, rounds: Int, seconds: Double, scenarios: Set<String>, contestants names: Set<String>
+    ) {
+        self.site = site
+        self.isQuick = isQuick
+        self.rounds = rounds
+        self.seconds = seconds
+        self.scenarios = scenarios
+        repetitionsLeft = isQuick ? 0 : 100
+        let processors = Self.processors
+        // Load generators have their own, the last ones, so that they don't compete.
+        let half = max(1, processors.count / 2)
+        serverProcessors = Array(processors.prefix(half))
+        let loadProcessors = Array(processors.suffix(half))
+        generator = LoadGenerator(site: site, processors: loadProcessors)
+        contestants = Contestants.all(site).filter {
+            names.isEmpty || names.contains($0.name) || $0.name == Contestants.limit
+        }
+        report = Report(
+            machine: .current(servers: serverProcessors, load: loadProcessors), rounds: rounds, seconds: seconds)
+    }
+
+    /// The processors that this process may use.
+    private static var processors: [Int] {
+        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+        let line = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
+        let ranges = line?.split(separator: ":").last?.split(separator: ",") ?? []
+        let processors = ranges.flatMap { range -> [Int] in
+            let ends = range.split(separator: "-").compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
+            guard let first = ends.first, let last = ends.last, first <= last else { return [] }
+            return Array(first...last)
+        }
+        return processors.isEmpty ? [0] : processors
+    }
+
+    func run() throws {
+        say(report.machine.description)
+        for contestant in contestants {
+            if let reason = contestant.absence(site) {
+                report.absent[contestant.name] = reason
+                say("Absent: \(contestant.name) (\(contestant.title)): \(reason)")
+            }
+        }
+        let wanted = Scenario.all.filter { scenarios.isEmpty || scenarios.contains($0.name) }
+        let curves = Curve.all.filter { scenarios.isEmpty || scenarios.contains($0.name) }
+        var servers: [RunningServer] = []
+        var setup: Setup?
+        for scenario in wanted {
+            if case .executor = scenario.kind {
+                try runExecutor(scenario)
+            } else if case .coldStart = scenario.kind {
+                servers = []
+                setup = nil
+                try runColdStart(scenario)
+            } else {
+                if setup != scenario.setup {
+                    servers = []
+                    servers = try start(scenario.setup, for: scenario)
+                    setup = scenario.setup
+                }
+                try run(scenario, servers)
+            }
+            say(report.table(of: scenario))
+        }
+        servers = []
+        if !curves.isEmpty { try run(curves) }
+    }
+
+    /// Starts everyone who is there.
+    private func start(_ setup: Setup, for scenario: Scenario) throws -> [RunningServer] {
+        var servers: [RunningServer] = []
+        for contestant in contestants where report.absent[contestant.name] == nil {
+            if setup.hasTLS, contestant.without[scenario.name] != nil { continue }
+            try Interruption.check()
+            do {
+                let server = try RunningServer(contestant, setup, site, processors: serverProcessors)
+                try server.start()
+                servers.append(server)
+            } catch let failure as Failure {
+                note(scenario, contestant, failure)
+            }
+        }
+        return servers
+    }
+
+    private func note(_ scenario: Scenario, _ contestant: Contestant, _ failure: Failure) {
+        report.failures[scenario.name, default: [:]][contestant.name] = failure.description
+        say("  \(scenario.name), \(contestant.name): \(failure)")
+    }
+
+    // MARK: Scenarios
+
+    private func run(_ scenario: Scenario, _ servers: [RunningServer]) throws {
+        let request: Request
+        let load: Load
+        switch scenario.kind {
+        case .load(let itsRequest, let itsLoad): (request, load) = (itsRequest, itsLoad)
+        default: (request, load) = (Request(path: "/hello"), .wrk(connections: 64))
+        }
+        let begin = Clock.now
+        defer { say("\(scenario.name) took \(Int(Clock.now - begin)) s") }
+        var left = try check(scenario, request, servers)
+        let time = max(seconds, scenario.leastSeconds)
+        for round in 0...rounds {
+            // The first is for caches, pools and just-in-time compilers.
+            let isWarmUp = round == 0
+            if !left.isEmpty { left.append(left.removeFirst()) }
+            for server in left {
+                try Interruption.check()
+                do {
+                    if isWarmUp {
+                        _ = try measure(server, request, load, seconds: min(0.3, time / 4))
+                    } else {
+                        let sample = try measure(server, request, load, seconds: time)
+                        report.add(sample, scenario.name, server.contestant.name)
+                    }
+                } catch let failure as Failure {
+                    note(scenario, server.contestant, failure)
+                    report.drop(scenario.name, server.contestant.name)
+                    left.removeAll { $0 === server }
+                }
+            }
+        }
+    }
+
+    /// Measures once more what somebody else has disturbed, unless that goes on and on.
+    private func measure(
+        _ server: RunningServer, _ request: Request, _ load: Load, seconds: Double
+    ) throws -> Sample {
+        let sample: Sample
+        do {
+            sample = try generator.measure(server, request, load, seconds: seconds)
+        } catch is NoAnswer {
+            // On a busy machine that happens.
+            do {
+                return try generator.measure(server, request, load, seconds: 4 * seconds)
+            } catch is NoAnswer {
+                throw Failure("no request was answered")
+            }
+        }
+        guard sample.disturbance > Report.tolerableDisturbance, repetitionsLeft > 0 else { return sample }
+        repetitionsLeft -= 1
+        let other = try generator.measure(server, request, load, seconds: seconds)
+        return other.disturbance < sample.disturbance ? other : sample
+    }
+
+    /// - Returns: Who answers as the handler in C does.
+    private func check(_ scenario: Scenario, _ request: Request, _ servers: [RunningServer]) throws -> [RunningServer] {
+        let expected = Check.expected(request.path)
+        let limit = servers.first { $0.contestant.name == Contestants.limit }
+        let reference = try limit.map { try Check.answer($0, request, expected: expected, reference: nil) }
+        return servers.filter { server in
+            if let reason = server.contestant.without[scenario.name] {
+                report.failures[scenario.name, default: [:]][server.contestant.name] = "not offered: \(reason)"
+                return false
+            }
+            do {
+                let response = try Check.answer(server, request, expected: expected, reference: reference)
+                if let reference, response.pieces != reference.pieces {
+                    report.remarks[scenario.name, default: [:]][server.contestant.name] =
+                        "in \(response.pieces) chunks instead of \(reference.pieces)"
+                }
+                return true
+            } catch {
+                note(scenario, server.contestant, error as? Failure ?? Failure("\(error)"))
+                return false
+            }
+        }
+    }
+
+    private func runColdStart(_ scenario: Scenario) throws {
+        var left = contestants.filter { report.absent[$0.name] == nil }
+        for round in 0...rounds {
+            for contestant in left {
+                try Interruption.check()
+                do {
+                    let server = try RunningServer(contestant, Setup(), site, processors: serverProcessors)
+                    let seconds = try server.start()
+                    let tree = server.tree
+                    let sample = Sample(
+                        throughput: 1 / seconds, p50: seconds * 1e6, p99: seconds * 1e6,
+                        processor: tree.processorTime * 1e6, memory: Double(tree.memory))
+                    server.stop()
+                    // The first start is for the page cache.
+                    if round > 0 { report.add(sample, scenario.name, contestant.name) }
+                } catch let failure as Failure {
+                    note(scenario, contestant, failure)
+                    report.drop(scenario.name, contestant.name)
+                    left.removeAll { $0.name == contestant.name }
+                }
+            }
+        }
+    }
+
+    /// What the two contracts cost on the same response, with a server that does nothing.
+    private func runExecutor(_ scenario: Scenario) throws {
+        let applications = [("swiftgi", "libHello.so"), ("swiftgi-async", "libAsyncHello.so")]
+        for _ in 0..<max(rounds, 3) {
+            for (name, library) in applications where report.absent[name] == nil {
+                try Interruption.check()
+                let command = try Spawned(
+                    ["\(site.peers)/cost", "\(site.peers)/\(library)", isQuick ? "200000" : "1000000"],
+                    output: site.work("cost"), processors: serverProcessors)
+                let status = command.wait(for: 60)
+                let found = command.output.firstMatch(of: /([0-9.]+) allocations, ([0-9.]+) ns/)
+                guard status == 0, let found, let allocations = Double(found.1), let time = Double(found.2) else {
+                    throw Failure("cost: status \(status): \(command.output)")
+                }
+                report.add(
+                    Sample(
+                        throughput: 1e9 / time, p50: time / 1000, p99: time / 1000, processor: time / 1000, memory: 0),
+                    scenario.name, name)
+                report.remarks[scenario.name, default: [:]][name] = "\(allocations) allocations a request"
+            }
+        }
+    }
+
+    // MARK: Curves
+
+    private func run(_ curves: [Curve]) throws {
+        let names = Curve.contestants
+        var servers: [RunningServer] = []
+        for contestant in contestants where names.contains(contestant.name) && report.absent[contestant.name] == nil {
+            let server = try RunningServer(contestant, Setup(), site, processors: serverProcessors)
+            try server.start()
+            servers.append(server)
+        }
+        for curve in curves {
+            for point in isQuick ? curve.quickPoints : curve.points {
+                let (request, load) = curve.measure(point)
+                let takingPart = servers.filter { !curve.without.contains($0.contestant.name) }
+                let reference = try takingPart.first.map {
+                    try Check.answer($0, request, expected: Check.expected(request.path), reference: nil)
+                }
+                for server in takingPart {
+                    _ = try Check.answer(server, request, expected: nil, reference: reference)
+                }
+                for _ in 0..<(isQuick ? 1 : min(rounds, 3)) {
+                    for server in takingPart {
+                        try Interruption.check()
+                        do {
+                            let sample = try measure(server, request, load, seconds: min(seconds, 0.7))
+                            report.add(sample, curve.name, point, server.contestant.name)
+                        } catch let failure as Failure {
+                            say("  \(curve.name) \(point), \(server.contestant.name): \(failure)")
+                        }
+                    }
+                }
+            }
+            say(report.table(of: curve))
+        }
+    }
+}

@@ -1,0 +1,320 @@
+/// Everyone who takes part. What doesn't exist yet has its entry already: it is absent until its
+/// product is there.
+enum Contestants {
+    /// What the others are compared with.
+    static let limit = "c-handler"
+
+    static func all(_ site: Site) -> [Contestant] {
+        ours + [
+            Contestant(
+                name: limit, title: "handler in C", needs: [.file("mod_bench.so")], httpd: { handler($0) }),
+            // The most that can be spared: no file is looked for, no directory's access is checked.
+            Contestant(
+                name: "c-unmapped", title: "handler in C that maps its URLs itself", needs: [.file("mod_bench.so")],
+                httpd: { "Define BENCH_MAPS\n" + handler($0) }),
+            // Without what the handler in C does not send either.
+            Contestant(
+                name: "static", title: "static file", modules: ["headers"],
+                httpd: { _ in
+                    """
+                    FileETag None
+                    MaxRanges none
+                    Header unset Last-Modified
+                    Header unset Accept-Ranges
+                    ForceType application/octet-stream
+                    <Location /hello>
+                    ForceType text/plain
+                    </Location>
+                    <Location /app/json>
+                    ForceType application/json
+                    </Location>
+                    """
+                },
+                without: Dictionary(
+                    uniqueKeysWithValues: ["environ", "up", "stream", "wait"].map { ($0, "no application") })),
+        ] + python + forwarding(site) + scripting(site) + hummingbird
+    }
+
+    /// As modules of httpd that answer by themselves, like mod_status, are configured.
+    private static func handler(_ place: Contestant.Place) -> String {
+        """
+        LoadModule bench_module \(place.site.peers)/mod_bench.so
+        <LocationMatch "^/(hello$|app/)">
+        SetHandler bench
+        </LocationMatch>
+        """
+    }
+
+    // MARK: SwiftGI
+
+    private static func embedded(_ place: Contestant.Place, _ hello: String, _ bench: String) -> String {
+        """
+        LoadModule swiftgi_module \(place.site.peers)/mod_swiftgi.so
+        SwiftGIScriptAlias /hello \(place.site.peers)/lib\(hello).so
+        SwiftGIScriptAlias /app \(place.site.peers)/lib\(bench).so
+        """
+    }
+
+    private static let ours: [Contestant] = [
+        Contestant(
+            name: "swiftgi", title: "SwiftGI embedded", needs: [.file("mod_swiftgi.so"), .file("libBench.so")],
+            httpd: { embedded($0, "Hello", "Bench") }),
+        Contestant(
+            name: "swiftgi-async", title: "SwiftGI embedded, async",
+            needs: [.file("mod_swiftgi.so"), .file("libAsyncBench.so")],
+            httpd: { embedded($0, "AsyncHello", "AsyncBench") }),
+        Contestant(
+            name: "swiftgi-daemon", title: "SwiftGI daemon",
+            needs: [.directive("SwiftGIDaemonProcess"), .work("its configuration is to be written here")],
+            httpd: { embedded($0, "Hello", "Bench") }),
+        Contestant(
+            name: "swiftgi-fcgi", title: "SwiftGI FastCGI, mod_proxy_fcgi",
+            needs: [.work("its configuration with swiftgi-run is to be written here")],
+            modules: ["proxy", "proxy_fcgi"],
+            httpd: { $0.proxy("fcgi", "swiftgi") }, sockets: ["swiftgi"]),
+        Contestant(
+            name: "swiftgi-nginx", title: "SwiftGI FastCGI, nginx",
+            needs: [.work("its configuration with swiftgi-run is to be written here"), .program("nginx")], httpd: nil,
+            sockets: ["swiftgi"]),
+    ]
+
+    // MARK: Python
+
+    private static let python = [
+        Contestant(
+            name: "mod_wsgi", title: "mod_wsgi embedded", needs: [.module("wsgi")], modules: ["wsgi"],
+            httpd: { place in
+                """
+                WSGIApplicationGroup %{GLOBAL}
+                WSGIScriptAlias /hello \(place.site.peers)/bench.wsgi
+                WSGIScriptAlias /app \(place.site.peers)/bench.wsgi
+                """
+            }),
+        Contestant(
+            name: "mod_wsgi-daemon", title: "mod_wsgi daemon", needs: [.module("wsgi")], modules: ["wsgi"],
+            httpd: { place in
+                """
+                WSGISocketPrefix \(place.directory)/run/wsgi
+                WSGIDaemonProcess bench processes=2 threads=16
+                WSGIProcessGroup bench
+                WSGIApplicationGroup %{GLOBAL}
+                WSGIScriptAlias /hello \(place.site.peers)/bench.wsgi
+                WSGIScriptAlias /app \(place.site.peers)/bench.wsgi
+                """
+            }),
+        Contestant(
+            name: "uwsgi", title: "uWSGI, mod_proxy_uwsgi", needs: [.program("uwsgi"), .module("proxy_uwsgi")],
+            modules: ["proxy", "proxy_uwsgi"],
+            httpd: { $0.proxy("uwsgi", "uwsgi") },
+            processes: { place in
+                [
+                    [
+                        "uwsgi", "--plugin", "python3", "--uwsgi-socket", place.socket("uwsgi"), "--chmod-socket=666",
+                        "--listen", "1024", "--wsgi-file", "\(place.site.peers)/bench.wsgi", "--master",
+                        "--processes", "2", "--threads", "16", "--disable-logging", "--die-on-term",
+                    ]
+                ]
+            }, sockets: ["uwsgi"]),
+    ]
+
+    // MARK: What forwards to C or nginx
+
+    /// Since 2.4.59 httpd drops the Content-Length that a FastCGI application sends, and chunks.
+    private static let trustedLength = "SetEnv ap_trust_cgilike_cl 1\n"
+
+    private static func forwarding(_ site: Site) -> [Contestant] {
+        [
+            // As many threads as httpd has connections: each holds one.
+            Contestant(
+                name: "fcgi-c", title: "libfcgi in C, mod_proxy_fcgi", needs: [.file("fcgi"), .module("proxy_fcgi")],
+                modules: ["proxy", "proxy_fcgi", "env"], httpd: { trustedLength + $0.proxy("fcgi", "fcgi") },
+                processes: {
+                    [["\($0.site.peers)/fcgi", $0.socket("fcgi"), "\(2 * $0.children * $0.threads + 8)"]]
+                },
+                sockets: ["fcgi"]),
+            Contestant(
+                name: "mod_fcgid", title: "libfcgi in C, mod_fcgid", needs: [.file("fcgi"), .module("fcgid")],
+                modules: ["fcgid", "alias", "mime"],
+                httpd: { place in
+                    """
+                    TypesConfig /dev/null
+                    FcgidIPCDir \(place.directory)/run/fcgid
+                    FcgidProcessTableFile \(place.directory)/run/fcgid.table
+                    FcgidMaxProcesses 64
+                    FcgidMaxProcessesPerClass \(place.threads)
+                    FcgidSpawnScoreUpLimit 1000
+                    FcgidMaxRequestLen 16777216
+                    FcgidInitialEnv BENCH_DATA \(place.site.data)
+                    Alias /hello \(place.site.peers)/fcgi
+                    Alias /app \(place.site.peers)/fcgi
+                    <Files fcgi>
+                    SetHandler fcgid-script
+                    Options +ExecCGI
+                    </Files>
+                    """
+                }),
+            Contestant(
+                name: "scgi-c", title: "SCGI in C, mod_proxy_scgi", needs: [.file("scgi"), .module("proxy_scgi")],
+                modules: ["proxy", "proxy_scgi", "env"], httpd: { trustedLength + $0.proxy("scgi", "scgi") },
+                processes: { [["\($0.site.peers)/scgi", $0.socket("scgi"), "\($0.children * $0.threads)"]] },
+                sockets: ["scgi"]),
+            Contestant(
+                name: "nginx", title: "nginx, mod_proxy_http", needs: [.program("nginx"), .module("proxy_http")],
+                modules: ["proxy", "proxy_http"], httpd: { $0.proxy("http", "nginx") },
+                processes: { place in [try Nginx.command(place, listening: "unix:\(place.socket("nginx"))")] },
+                sockets: ["nginx"],
+                without: Dictionary(
+                    uniqueKeysWithValues: ["environ", "up", "stream", "wait"].map { ($0, "no application") })),
+        ]
+    }
+
+    // MARK: Scripts
+
+    private static func scripting(_ site: Site) -> [Contestant] {
+        let phpModule = Programs.modPHP(site)
+        return [
+            Contestant(
+                name: "mod_perl", title: "mod_perl", needs: [.module("perl")], modules: ["perl"],
+                httpd: { place in
+                    """
+                    PerlPassEnv BENCH_DATA
+                    PerlSwitches -I\(place.site.peers)
+                    PerlModule Bench
+                    PerlInterpStart 4
+                    PerlInterpMaxSpare \(place.threads)
+                    PerlInterpMax \(place.threads)
+                    <LocationMatch "^/(hello$|app/)">
+                    SetHandler modperl
+                    PerlResponseHandler Bench
+                    </LocationMatch>
+                    """
+                }),
+            Contestant(
+                name: "mod_lua", title: "mod_lua", needs: [.module("lua")], modules: ["lua"],
+                httpd: { place in
+                    """
+                    LuaScope thread
+                    LuaCodeCache forever
+                    LuaMapHandler ^/(hello$|app/) \(place.site.peers)/bench.lua handle
+                    """
+                }),
+            Contestant(
+                name: "mod_php", title: "mod_php (prefork)", needs: [.file(phpModule ?? "libphp.so")],
+                modules: ["alias"], isPrefork: true,
+                httpd: { place in
+                    """
+                    LoadModule php_module \(phpModule ?? "")
+                    PHPIniDir \(place.directory)
+                    AliasMatch ^/(hello$|app/) \(place.site.peers)/bench.php
+                    <Files bench.php>
+                    SetHandler application/x-httpd-php
+                    </Files>
+                    """
+                },
+                processes: { try PHP.writeSettings($0) },
+                without: ["http2": "mod_http2 wants threads", "c1000": "a process for each connection"]),
+            Contestant(
+                name: "php-fpm", title: "php-fpm, mod_proxy_fcgi",
+                needs: [.file(Programs.phpFPM ?? "php-fpm"), .module("proxy_fcgi")],
+                modules: ["proxy", "proxy_fcgi", "alias", "env"],
+                httpd: { place in
+                    """
+                    \(trustedLength)
+                    AliasMatch ^/(hello$|app/) \(place.site.peers)/bench.php
+                    <Proxy "fcgi://php/" enablereuse=on>
+                    </Proxy>
+                    <Files bench.php>
+                    SetHandler "proxy:unix:\(place.socket("php"))|fcgi://php/"
+                    </Files>
+                    """
+                },
+                processes: { try PHP.writeSettings($0) + [PHP.command($0)] }, sockets: ["php"]),
+        ]
+    }
+
+    // MARK: Hummingbird
+
+    private static let hummingbird = [
+        Contestant(
+            name: "hummingbird", title: "Hummingbird, mod_proxy_http",
+            needs: [.file("BenchHummingbird"), .module("proxy_http")], modules: ["proxy", "proxy_http"],
+            httpd: { $0.proxy("http", "hummingbird") },
+            processes: { [["\($0.site.peers)/BenchHummingbird", $0.socket("hummingbird")]] },
+            sockets: ["hummingbird"], without: ["environ": "no variables"]),
+        Contestant(
+            name: "hummingbird-embedded", title: "Hummingbird embedded",
+            needs: [.work("the adapter for Hummingbird is to come")],
+            httpd: { embedded($0, "HummingbirdBench", "HummingbirdBench") }),
+    ]
+}
+
+enum Nginx {
+    /// Makes the configuration of an nginx that serves the files, and gives the command that starts it.
+    static func command(_ place: Contestant.Place, listening: String) throws -> [String] {
+        let run = "\(place.directory)/run"
+        try """
+        daemon off;
+        worker_processes 1;
+        pid \(run)/nginx.pid;
+        events { worker_connections 4096; }
+        http {
+            access_log off;
+            sendfile on;
+            server_tokens off;
+            etag off;
+            max_ranges 0;
+            keepalive_requests 1000000000;
+            keepalive_timeout 3600;
+            client_body_temp_path \(run)/1; proxy_temp_path \(run)/2; fastcgi_temp_path \(run)/3;
+            uwsgi_temp_path \(run)/4; scgi_temp_path \(run)/5;
+            default_type application/octet-stream;
+            add_header Last-Modified "";
+            server {
+                listen \(listening) backlog=1024;
+                root \(place.site.data);
+                location /hello { default_type text/plain; }
+                location /app/json { default_type application/json; }
+            }
+        }
+
+        """.write(toFile: "\(place.directory)/nginx.conf", atomically: false, encoding: .utf8)
+        return ["nginx", "-e", "\(place.directory)/logs/nginx.log", "-c", "\(place.directory)/nginx.conf"]
+    }
+}
+
+enum PHP {
+    /// Makes php.ini and the configuration of php-fpm.
+    static func writeSettings(_ place: Contestant.Place) throws -> [[String]] {
+        try """
+        expose_php = Off
+        default_charset =
+        output_buffering = 0
+        zend_extension = opcache
+        opcache.enable = 1
+        opcache.memory_consumption = 64
+        opcache.validate_timestamps = 0
+
+        """.write(toFile: "\(place.directory)/php.ini", atomically: false, encoding: .utf8)
+        try """
+        [global]
+        error_log = \(place.directory)/logs/fpm.log
+        daemonize = no
+        [bench]
+        listen = \(place.socket("php"))
+        listen.mode = 0666
+        listen.backlog = 1024
+        pm = static
+        pm.max_children = \(place.children * place.threads + 2)
+        clear_env = no
+
+        """.write(toFile: "\(place.directory)/fpm.conf", atomically: false, encoding: .utf8)
+        return []
+    }
+
+    static func command(_ place: Contestant.Place) -> [String] {
+        [
+            Programs.phpFPM ?? "php-fpm", "--nodaemonize", "-c", "\(place.directory)/php.ini", "--fpm-config",
+            "\(place.directory)/fpm.conf",
+        ]
+    }
+}

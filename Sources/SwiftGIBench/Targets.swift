@@ -1,0 +1,102 @@
+import Foundation
+
+/// What SwiftGI is to reach, as ratios of one run.
+private struct Target: Sendable {
+    let name: String
+    let least: Double
+    /// Whether the value is to be at most that.
+    var isMost = false
+    let value: @Sendable (Report) -> Double?
+}
+
+extension Report {
+    private func throughput(_ scenario: String, _ contestant: String) -> Double? {
+        rows(of: scenario).first { $0.contestant == contestant }?.throughput
+    }
+
+    private func ratio(_ scenario: String, _ contestant: String, of other: String = Contestants.limit) -> Double? {
+        guard let value = throughput(scenario, contestant), let base = throughput(scenario, other) else { return nil }
+        return value / base
+    }
+
+    private func processorRatio(_ scenario: String, _ contestant: String, of other: String) -> Double? {
+        let rows = rows(of: scenario)
+        guard let value = rows.first(where: { $0.contestant == contestant })?.processor,
+            let base = rows.first(where: { $0.contestant == other })?.processor, base > 0
+        else { return nil }
+        return value / base
+    }
+
+    /// The least of a contestant's ratios to some others, over all scenarios where both have figures.
+    private func leastLead(_ contestant: String, over others: [String]) -> Double? {
+        Scenario.all.filter { !["cold", "memory", "executor"].contains($0.name) }
+            .flatMap { scenario in others.compactMap { ratio(scenario.name, contestant, of: $0) } }.min()
+    }
+
+    private func flatness(_ contestant: String) -> Double? {
+        let line = line("connections", contestant)
+        guard let few = line.first(where: { $0.point == 16 })?.processor,
+            let many = line.first(where: { $0.point == 1000 })?.processor
+        else { return nil }
+        return many / few
+    }
+
+    private static let forwarding = ["fcgi-c", "mod_fcgid", "scgi-c", "uwsgi", "nginx", "php-fpm", "hummingbird"]
+
+    private static let targets: [Target] = [
+        Target(name: "hello, embedded: throughput of C's", least: 0.95) { $0.ratio("hello", "swiftgi") },
+        Target(name: "hello, embedded: CPU of C's", least: 1.05, isMost: true) {
+            $0.processorRatio("hello", "swiftgi", of: Contestants.limit)
+        },
+        Target(name: "hello, async: throughput of C's", least: 0.90) { $0.ratio("hello", "swiftgi-async") },
+        Target(name: "hello, async: throughput of the gateway contract's", least: 0.93) {
+            $0.ratio("hello", "swiftgi-async", of: "swiftgi")
+        },
+        Target(name: "environ, embedded: throughput of C's", least: 0.85) { $0.ratio("environ", "swiftgi") },
+        Target(name: "hello, daemon: throughput of C's", least: 0.75) { $0.ratio("hello", "swiftgi-daemon") },
+        Target(name: "hello, daemon: of the best forwarding peer's", least: 1.25) { report in
+            forwarding.compactMap { report.ratio("hello", "swiftgi-daemon", of: $0) }.min()
+        },
+        Target(name: "hello, daemon: of mod_wsgi daemon's", least: 2) {
+            $0.ratio("hello", "swiftgi-daemon", of: "mod_wsgi-daemon")
+        },
+        Target(name: "hello, embedded: of mod_wsgi embedded's", least: 2.5) {
+            $0.ratio("hello", "swiftgi", of: "mod_wsgi")
+        },
+        Target(name: "embedded: least lead over mod_lua, mod_perl, PHP", least: 1) {
+            $0.leastLead("swiftgi", over: ["mod_lua", "mod_perl", "mod_php", "php-fpm"])
+        },
+        Target(name: "file of 100 MiB, embedded: of a static file's", least: 0.95) {
+            $0.ratio("file", "swiftgi", of: "static")
+        },
+        Target(name: "file of 100 MiB, daemon: of a static file's", least: 0.95) {
+            $0.ratio("file", "swiftgi-daemon", of: "static")
+        },
+        Target(name: "1 MiB down, embedded: of C's", least: 0.9) { $0.ratio("down", "swiftgi") },
+        Target(name: "CPU at 1,000 connections of that at 16, embedded", least: 1.3, isMost: true) {
+            $0.flatness("swiftgi")
+        },
+        Target(name: "CPU at 1,000 connections of that at 16, async", least: 1.3, isMost: true) {
+            $0.flatness("swiftgi-async")
+        },
+        Target(name: "executor: µs more than the gateway contract", least: 1.5, isMost: true) { report in
+            let rows = report.rows(of: "executor")
+            guard let async = rows.first(where: { $0.contestant == "swiftgi-async" })?.processor,
+                let sync = rows.first(where: { $0.contestant == "swiftgi" })?.processor
+            else { return nil }
+            return async - sync
+        },
+    ]
+
+    /// Each target that can be judged by what was measured.
+    var targetTable: String {
+        var lines: [String] = []
+        for target in Self.targets {
+            guard let value = target.value(self) else { continue }
+            let holds = target.isMost ? value <= target.least : value >= target.least
+            let limit = "\(target.isMost ? "at most" : "at least") \(target.least)"
+            lines.append("  \(holds ? "holds " : "MISSED") \(target.name): \(String(format: "%.3f", value)), \(limit)")
+        }
+        return lines.isEmpty ? "" : "\nTargets\n" + lines.joined(separator: "\n") + "\n"
+    }
+}

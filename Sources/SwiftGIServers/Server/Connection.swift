@@ -1,0 +1,747 @@
+import Glibc
+import SwiftGICore
+
+/// One connection of a web server, and the requests that it carries.
+///
+/// Its monitor guards all of its state. Two roles are taken under the monitor and played outside of
+/// it: one thread reads the socket, one writes it. Whoever finds a role taken leaves word, and the
+/// one who plays it takes care.
+@safe final class Connection: @unchecked Sendable {
+    // Sendable: see above.
+
+    /// What is buffered of a request's body before the connection is not read any more.
+    static let highWater = 131_072
+    /// Below what it is read again.
+    static let lowWater = 65536
+    /// What is buffered of a request's body at most, when others read past it.
+    private static let limit = 1_048_576
+    /// What messages for the web server's log may occupy.
+    private static let errorLimit = 65536
+    /// Milliseconds for a peer to take note that it is not listened to any more.
+    private static let lingerTime: Int64 = 2000
+
+    private enum Decoder {
+        case fastCGI(FastCGIDecoder)
+        case scgi(SCGIDecoder)
+    }
+
+    let server: GatewayServer
+    let descriptor: Int32
+    /// Names it for the poller.
+    let key: UInt64
+    let monitor = Monitor()
+
+    private var decoder: Decoder
+    /// Requests that have not been answered.
+    private var requests: [ServerRequest] = []
+
+    private var isReading = false
+    /// Whether there may be more than the one who reads knows of.
+    private var hasMoreToRead = false
+    /// Whether reading was left off because what came is not taken.
+    private var isPaused = false
+    /// Whether nothing more comes.
+    private var isAtEnd = false
+
+    private var isWriting = false
+    /// What the one who writes has still to send. It belongs to him.
+    private var inFlight: [UInt8] = []
+    private var inFlightStart = 0
+    /// What is to be sent after that.
+    private var pending: [UInt8] = []
+    /// Bytes of output altogether, and how many of them have left.
+    private var queuedTotal: Int64 = 0
+    private var sentTotal: Int64 = 0
+    private var isOutputBroken = false
+    private var awaitsRoom = false
+
+    private var isRegistered = false
+    /// No further request is taken.
+    private var isClosing = false
+    /// Nothing is sent any more; what comes is thrown away until the peer has closed, too.
+    private var isLingering = false
+    private var isRetired = false
+    /// When it came to be what it is now: with a request half read, or closing.
+    private var since = System.now
+
+    init(_ server: GatewayServer, _ descriptor: Int32, key: UInt64) {
+        self.server = server
+        self.descriptor = descriptor
+        self.key = key
+        decoder =
+            switch server.options.protocolName {
+            case .fastCGI: .fastCGI(FastCGIDecoder())
+            case .scgi: .scgi(SCGIDecoder(limit: server.options.maxHeaderSize))
+            }
+    }
+
+    deinit {
+        // Nobody has a use for the descriptor now, so that its number is free for another.
+        close(descriptor)
+    }
+
+    // MARK: Events
+
+    /// Begins with a new connection, on the calling thread.
+    func begin(_ worker: Worker) { proceed(read(worker, isHangup: false), worker) }
+
+    func handle(_ event: Poller.Event, _ worker: Worker) {
+        if event.isWritable { flush() }
+        if event.isDead { monitor.withLock { breakOutput() } }
+        proceed(read(worker, isHangup: event.isHangup), worker)
+    }
+
+    /// Serves what has come: the first request here, others on other threads.
+    private func proceed(_ started: [ServerRequest], _ worker: Worker) {
+        for request in started.dropFirst() { server.enqueue(.run(request)) }
+        let mustWatch = monitor.withLock {
+            // With the whole of the only request it will ever carry there is nothing to watch for.
+            guard !isRegistered, !isRetired else { return false }
+            guard let first = started.first, requests.count <= 1 else { return true }
+            return first.keepsConnection || !first.isInputEnded || server.application.isAsynchronous
+        }
+        if mustWatch { register() }
+        started.first?.run(worker)
+        let isLeftAlone = monitor.withLock { !isRegistered && !isRetired }
+        if isLeftAlone { register() }
+    }
+
+    private func register() {
+        monitor.withLock {
+            guard !isRegistered, !isRetired else { return }
+            isRegistered = true
+            let events = Poller.readable | (awaitsRoom ? Poller.writable : 0)
+            if server.poller.add(descriptor, events, key: key) { return }
+            let message = "SGI0307: connection can't be watched and is closed: \(System.reason())"
+            server.host.write(.error, message, requestID: nil)
+            fail()
+        }
+    }
+
+    // MARK: Reading
+
+    /// Reads what there is, unless another thread does.
+    ///
+    /// - Returns: Requests that can start.
+    private func read(_ worker: Worker, isHangup: Bool) -> [ServerRequest] {
+        let isMine = monitor.withLock {
+            if isReading {
+                hasMoreToRead = true
+                return false
+            }
+            if isAtEnd || isPaused { return false }
+            isReading = true
+            return true
+        }
+        return isMine ? readOn(worker, untilEmpty: isHangup) : []
+    }
+
+    /// Reads what there is and gives the role back.
+    private func readOn(_ worker: Worker, untilEmpty: Bool) -> [ServerRequest] {
+        var started: [ServerRequest] = []
+        while true {
+            let received = unsafe System.receive(descriptor, worker.buffer)
+            let isDone = monitor.withLock {
+                var isEmpty = false
+                switch received {
+                case .bytes(0): end()
+                case .bytes(let count):
+                    // The worker's buffer has as many as were received.
+                    let bytes = unsafe UnsafeRawBufferPointer(rebasing: worker.buffer[..<count])
+                    unsafe take(bytes.bindMemory(to: UInt8.self).span, &started)
+                    isEmpty = count < Worker.bufferSize && !untilEmpty
+                case .nothing: isEmpty = true
+                case .failed: end()
+                }
+                if !isAtEnd, !isPaused {
+                    guard isEmpty else { return false }
+                    if hasMoreToRead {
+                        hasMoreToRead = false
+                        return false
+                    }
+                }
+                isReading = false
+                hasMoreToRead = false
+                monitor.notifyAll()
+                return true
+            }
+            if isDone { return started }
+        }
+    }
+
+    /// Takes bytes apart. The monitor is held.
+    private func take(_ bytes: Span<UInt8>, _ started: inout [ServerRequest]) {
+        if isLingering || isRetired { return }
+        do throws(WireError) {
+            switch decoder {
+            case .fastCGI(var fastCGI):
+                defer { decoder = .fastCGI(fastCGI) }
+                var position = 0
+                while let event = try fastCGI.next(bytes, &position) { try handle(event, bytes, &started) }
+                if requests.isEmpty && fastCGI.isBetweenRecords { since = System.now }
+            case .scgi(var scgi):
+                defer { decoder = .scgi(scgi) }
+                var position = 0
+                while let event = try scgi.next(bytes, &position) { try handle(event, bytes, &started) }
+            }
+        } catch {
+            server.host.write(
+                .error, "SGI0303: web server breaks the protocol, connection closed: \(error)", requestID: nil)
+            // Requests that are complete in themselves could be answered, but to whom?
+            fail()
+            return
+        }
+        if requests.contains(where: { $0.buffered >= Self.highWater }) { isPaused = true }
+        monitor.notifyAll()
+    }
+
+    private func find(_ id: UInt16) -> ServerRequest? { requests.first { $0.id == id } }
+
+    private func handle(
+        _ event: FastCGIDecoder.Event, _ bytes: Span<UInt8>, _ started: inout [ServerRequest]
+    ) throws(WireError) {
+        switch event {
+        case .begin(let id, let role, let keepsConnection):
+            try begin(id, role: role, keepsConnection: keepsConnection)
+        case .params(let id, let range):
+            guard let request = find(id) else { return }
+            if request.hasStarted { throw WireError("variables behind their end") }
+            try appendHeader(bytes.extracting(range), to: request)
+        case .paramsEnd(let id):
+            guard let request = find(id), !request.hasStarted else { return }
+            try request.prepare()
+            start(request, &started)
+        case .stdin(let id, let range), .data(let id, let range):
+            guard let request = find(id) else { return }
+            request.append(bytes.extracting(range))
+            request.post(.readable)
+        case .stdinEnd(let id):
+            // A filter gets the data after it.
+            guard let request = find(id), request.role != .filter else { return }
+            request.endInput()
+            request.post(.readable)
+        case .dataEnd(let id):
+            guard let request = find(id) else { return }
+            request.endInput()
+            request.post(.readable)
+        case .abort(let id):
+            guard let request = find(id) else { return }
+            if request.hasStarted { return abandon(request) }
+            requests.removeAll { $0 === request }
+            answerEnd(request, applicationStatus: 1, .requestComplete)
+        case .getValues(let pairs): try answerValues(pairs)
+        case .unknown(let type):
+            pending.appendUnknownType(type)
+            enqueued(16)
+        }
+    }
+
+    private func handle(
+        _ event: SCGIDecoder.Event, _ bytes: Span<UInt8>, _ started: inout [ServerRequest]
+    ) throws(WireError) {
+        if requests.isEmpty, !isClosing {
+            requests.append(ServerRequest(self, id: 0, role: .responder, keepsConnection: false))
+        }
+        guard let request = requests.first else { return }
+        switch event {
+        case .header(let range): try appendHeader(bytes.extracting(range), to: request)
+        case .headerEnd:
+            try request.prepare()
+            // There is but one.
+            isClosing = true
+            start(request, &started)
+        case .body(let range):
+            request.append(bytes.extracting(range))
+            request.post(.readable)
+        }
+    }
+
+    private func appendHeader(_ bytes: Span<UInt8>, to request: ServerRequest) throws(WireError) {
+        request.variables.append(bytes)
+        let limit = server.options.maxHeaderSize
+        if request.variables.bytes.count > limit { throw WireError("variables of more than \(limit) bytes") }
+    }
+
+    private func begin(_ id: UInt16, role: UInt16, keepsConnection: Bool) throws(WireError) {
+        guard find(id) == nil else { throw WireError("request \(id) begins while it is served") }
+        guard let role = FastCGI.Role(rawValue: role) else {
+            answerEnd(id, keepsConnection: keepsConnection, applicationStatus: 0, .unknownRole)
+            let message = "SGI0304: web server asks for a role that there is not"
+            server.host.write(.error, message, requestID: nil)
+            return
+        }
+        guard !isClosing else { return answerEnd(id, keepsConnection: true, applicationStatus: 0, .cannotMultiplex) }
+        guard server.admitRequest() else {
+            return answerEnd(id, keepsConnection: keepsConnection, applicationStatus: 0, .overloaded)
+        }
+        let request = ServerRequest(self, id: id, role: role, keepsConnection: keepsConnection)
+        request.isAdmitted = true
+        requests.append(request)
+        since = System.now
+        if !keepsConnection { isClosing = true }
+    }
+
+    private func start(_ request: ServerRequest, _ started: inout [ServerRequest]) {
+        if request.id == 0 { request.isAdmitted = server.admitRequest() }
+        since = System.now
+        started.append(request)
+        server.requestStarted()
+    }
+
+    private func answerValues(_ pairs: [UInt8]) throws(WireError) {
+        var places: [VariablePlace] = []
+        try NameValuePairs.locate(pairs.span, limit: 64, into: &places)
+        var answer: [UInt8] = []
+        for place in places {
+            let name = pairs.span.extracting(place.name)
+            let value: String
+            if name.isEqual(to: "FCGI_MAX_CONNS") {
+                value = "\(server.options.maxConnections)"
+            } else if name.isEqual(to: "FCGI_MAX_REQS") {
+                value = "\(server.options.maxConcurrentRequests)"
+            } else if name.isEqual(to: "FCGI_MPXS_CONNS") {
+                value = "1"
+            } else {
+                continue
+            }
+            answer.appendPair(name, value.utf8.span)
+        }
+        pending.appendHeader(.getValuesResult, id: 0, count: answer.count)
+        pending += answer
+        enqueued(answer.count + 8)
+    }
+
+    /// The web server wants nothing of a request any more. The monitor is held.
+    private func abandon(_ request: ServerRequest) {
+        request.isAborted = true
+        request.post(.gone)
+        monitor.notifyAll()
+    }
+
+    /// Nothing more comes. The monitor is held.
+    private func end() {
+        guard !isAtEnd else { return }
+        isAtEnd = true
+        var wasCut = false
+        switch decoder {
+        case .fastCGI(let fastCGI): wasCut = !fastCGI.isBetweenRecords && !isLingering
+        case .scgi: break
+        }
+        for request in requests {
+            if !request.hasStarted {
+                wasCut = true
+            } else if request.id != 0 || !request.isInputEnded {
+                // With SCGI a peer may end its side and wait for the answer.
+                abandon(request)
+            }
+        }
+        requests.removeAll { !$0.hasStarted }
+        if wasCut {
+            server.host.write(.info, "SGI0306: web server closed the connection within a request", requestID: nil)
+        }
+        if requests.isEmpty { retire() }
+        monitor.notifyAll()
+    }
+
+    /// The peer can't be understood, or the process can't go on with it. The monitor is held.
+    private func fail() {
+        isAtEnd = true
+        isClosing = true
+        for request in requests where request.hasStarted { abandon(request) }
+        requests.removeAll { !$0.hasStarted }
+        breakOutput()
+        shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RDWR))
+        retire()
+    }
+
+    // MARK: What a request reads
+
+    func receive(
+        _ request: ServerRequest, into buffer: UnsafeMutableRawBufferPointer, _ worker: Worker
+    ) throws(GatewayError) -> Int {
+        let deadline = System.now + Int64(server.options.ioTimeout)
+        var waits = false
+        while true {
+            if let count = try unsafe tryReceive(request, into: buffer, worker) { return count }
+            let left = Int(deadline - System.now)
+            if left <= 0 { throw GatewayError(.timedOut) }
+            let isMine = monitor.withLock {
+                // Between then and now there may have come something.
+                if request.buffered > 0 || request.isInputEnded || request.inputError != nil || isAtEnd { return false }
+                if !isReading, !requests.contains(where: { $0.buffered >= Self.limit }) {
+                    isReading = true
+                    return true
+                }
+                monitor.wait(milliseconds: left)
+                return false
+            }
+            guard isMine else { continue }
+            if waits, System.wait(descriptor, for: POLLIN, milliseconds: left) == 0 {
+                monitor.withLock {
+                    isReading = false
+                    monitor.notifyAll()
+                }
+                throw GatewayError(.timedOut)
+            }
+            waits = true
+            for other in readOn(worker, untilEmpty: false) { server.enqueue(.run(other)) }
+        }
+    }
+
+    func tryReceive(
+        _ request: ServerRequest, into buffer: UnsafeMutableRawBufferPointer, _ worker: Worker
+    ) throws(GatewayError) -> Int? {
+        let (count, goesOn) = try monitor.withLock { () throws(GatewayError) -> (Int?, Bool) in
+            let count = try unsafe request.take(into: buffer)
+            guard isPaused, !requests.contains(where: { $0.buffered > Self.lowWater }) else { return (count, false) }
+            isPaused = false
+            return (count, true)
+        }
+        if goesOn {
+            for other in read(worker, isHangup: true) { server.enqueue(.run(other)) }
+        }
+        return count
+    }
+
+    func isClientGone(_ request: ServerRequest, _ worker: Worker) -> Bool {
+        for other in read(worker, isHangup: true) { server.enqueue(.run(other)) }
+        return monitor.withLock { request.isAborted || isOutputBroken }
+    }
+
+    // MARK: Writing
+
+    /// Whether output up to a mark has left. The monitor is held.
+    func hasSent(upTo mark: Int64) -> Bool { sentTotal >= mark || isOutputBroken }
+
+    private var hasOutput: Bool { inFlightStart < inFlight.count || !pending.isEmpty }
+
+    /// Notes that so much was put into `pending`, and sends it if nobody does. The monitor is held.
+    private func enqueued(_ count: Int) {
+        queuedTotal += Int64(count)
+        guard !isWriting, !isOutputBroken else { return }
+        sendPending()
+    }
+
+    /// Sends what is queued as far as there is room. The monitor is held, and nobody writes.
+    private func sendPending() {
+        while hasOutput, !isOutputBroken {
+            if inFlightStart == inFlight.count {
+                inFlight.removeAll(keepingCapacity: inFlight.capacity <= 65536)
+                inFlightStart = 0
+                swap(&inFlight, &pending)
+            }
+            let bytes = inFlight
+            switch System.send(
+                descriptor, bytes.span.extracting(droppingFirst: inFlightStart), Span<UInt8>(), Span<UInt8>())
+            {
+            case .bytes(let count):
+                inFlightStart += count
+                sent(count)
+            case .nothing:
+                awaitRoom()
+                return
+            case .failed:
+                breakOutput()
+            }
+        }
+        if awaitsRoom {
+            awaitsRoom = false
+            if isRegistered, !isRetired { server.poller.change(descriptor, Poller.readable, key: key) }
+        }
+        closeIfDone()
+    }
+
+    private func awaitRoom() {
+        awaitsRoom = true
+        guard isRegistered, !isRetired else { return }
+        server.poller.change(descriptor, Poller.readable | Poller.writable, key: key)
+    }
+
+    private func sent(_ count: Int) {
+        sentTotal += Int64(count)
+        for request in requests where sentTotal >= request.outputMark { request.post(.writable) }
+    }
+
+    /// Nothing can be sent any more. The monitor is held.
+    private func breakOutput() {
+        guard !isOutputBroken else { return }
+        isOutputBroken = true
+        pending = []
+        if !isWriting {
+            inFlight = []
+            inFlightStart = 0
+        }
+        for request in requests where request.hasStarted { abandon(request) }
+        monitor.notifyAll()
+    }
+
+    /// There is room again.
+    private func flush() {
+        monitor.withLock {
+            guard !isWriting, !isOutputBroken else { return }
+            sendPending()
+        }
+    }
+
+    /// Sends pieces of a request's, one after the other and with nothing in between.
+    ///
+    /// - Parameters:
+    ///   - ends: Whether the response ends with them.
+    ///   - waits: Whether the calling thread waits until all has left.
+    /// - Returns: Whether some of it has still to leave.
+    func send(
+        _ request: ServerRequest, _ first: Span<UInt8>, _ second: Span<UInt8>, _ third: Span<UInt8>, ends: Bool,
+        waits: Bool
+    ) throws(GatewayError) -> Bool {
+        let total = first.count + second.count + third.count
+        let deadline = System.now + Int64(server.options.ioTimeout)
+        let outstanding = try monitor.withLock { () throws(GatewayError) -> Bool? in
+            while true {
+                if request.isAborted || isOutputBroken { throw GatewayError(.clientGone) }
+                if !isWriting, !hasOutput {
+                    isWriting = true
+                    // Before the last byte leaves: its number may come again at once.
+                    if ends { finish(request) }
+                    return nil
+                }
+                if !waits {
+                    pending.append(copying: first)
+                    pending.append(copying: second)
+                    pending.append(copying: third)
+                    if ends { finish(request) }
+                    request.outputMark = queuedTotal + Int64(total)
+                    enqueued(total)
+                    return !hasSent(upTo: request.outputMark)
+                }
+                let left = Int(deadline - System.now)
+                if left <= 0 { throw GatewayError(.timedOut) }
+                // Output of others is in the way. If nobody sends it, it is ours to do.
+                monitor.wait(milliseconds: isWriting ? left : min(left, 20))
+                if !isWriting, !isOutputBroken, hasOutput { sendPending() }
+            }
+        }
+        if let outstanding { return outstanding }
+        var offset = 0
+        var failure: GatewayError?
+        while offset < total, failure == nil {
+            let inFirst = min(offset, first.count)
+            let inSecond = min(offset - inFirst, second.count)
+            let inThird = offset - inFirst - inSecond
+            let result = System.send(
+                descriptor, first.extracting(droppingFirst: inFirst), second.extracting(droppingFirst: inSecond),
+                third.extracting(droppingFirst: inThird))
+            switch result {
+            case .bytes(let count): offset += count
+            case .failed: failure = GatewayError(.clientGone)
+            case .nothing:
+                if !waits { break }
+                failure = waitForRoom(request, deadline)
+                continue
+            }
+            if case .nothing = result { break }
+        }
+        return try monitor.withLock { () throws(GatewayError) -> Bool in
+            isWriting = false
+            queuedTotal += Int64(total)
+            sentTotal += Int64(offset)
+            defer { monitor.notifyAll() }
+            if let failure {
+                breakOutput()
+                if failure.code != .clientGone || ends {
+                    // Somebody in the midst of a record can't make room for others.
+                    System.reset(descriptor)
+                    retire()
+                }
+                throw failure
+            }
+            if offset < total {
+                // It comes before what others have queued meanwhile.
+                let inFirst = min(offset, first.count)
+                let inSecond = min(offset - inFirst, second.count)
+                inFlight.removeAll(keepingCapacity: true)
+                inFlightStart = 0
+                inFlight.append(copying: first.extracting(droppingFirst: inFirst))
+                inFlight.append(copying: second.extracting(droppingFirst: inSecond))
+                inFlight.append(copying: third.extracting(droppingFirst: offset - inFirst - inSecond))
+            }
+            request.outputMark = sentTotal + Int64(total - offset)
+            if hasOutput { sendPending() } else { closeIfDone() }
+            return !hasSent(upTo: request.outputMark)
+        }
+    }
+
+    /// Waits until the peer takes something, and sees to what it sends meanwhile: it may not be able
+    /// to read before it has written.
+    private func waitForRoom(_ request: ServerRequest, _ deadline: Int64) -> GatewayError? {
+        guard let worker = Worker.current else { return GatewayError(.output, "not on a thread of the server") }
+        while true {
+            let left = Int(deadline - System.now)
+            if left <= 0 { return GatewayError(.timedOut) }
+            let canRead = monitor.withLock { !isAtEnd && !isPaused && !isReading }
+            let events = System.wait(
+                descriptor, for: canRead ? POLLOUT | POLLIN : POLLOUT, milliseconds: canRead ? left : min(left, 1000))
+            if events & POLLIN != 0 {
+                for other in read(worker, isHangup: events & POLLHUP != 0) { server.enqueue(.run(other)) }
+            }
+            if monitor.withLock({ request.isAborted || isOutputBroken }) { return GatewayError(.clientGone) }
+            if events & POLLOUT != 0 { return nil }
+            if events & (POLLERR | POLLHUP) != 0 { return GatewayError(.clientGone) }
+        }
+    }
+
+    /// Sends a message to the web server's log. `false`: it can't be had there.
+    func sendError(_ request: ServerRequest, _ level: LogLevel, _ message: String) -> Bool {
+        var text: [UInt8] = []
+        for line in message.split(separator: "\n", omittingEmptySubsequences: true) {
+            text += "[\(level)] [\(request.logID)] \(ServerHost.printable(line))\n".utf8
+        }
+        return monitor.withLock {
+            guard !request.hasEnded, !request.isAborted, !isOutputBroken, text.count <= Self.errorLimit,
+                pending.count <= Self.errorLimit
+            else { return false }
+            let before = pending.count
+            pending.appendStream(.stderr, id: request.id, text.span)
+            enqueued(pending.count - before)
+            return true
+        }
+    }
+
+    // MARK: The end
+
+    /// The response is complete, sent or queued: its number is free. The monitor is held.
+    private func finish(_ request: ServerRequest) {
+        request.hasEnded = true
+        isInputComplete = request.isInputEnded
+        // What the web server still sends of the body is nobody's: whoever reads on comes to an end.
+        request.endInput()
+        request.post(.readable)
+        monitor.notifyAll()
+        requests.removeAll { $0 === request }
+        if !request.keepsConnection || server.isDraining { isClosing = true }
+        since = System.now
+        if isPaused, !requests.contains(where: { $0.buffered > Self.lowWater }) {
+            // What was not read of its body is passed over, by whoever comes along.
+            isPaused = false
+            if isRegistered, !isRetired {
+                server.poller.change(
+                    descriptor, Poller.readable | (awaitsRoom ? Poller.writable : 0), key: key)
+            }
+        }
+    }
+
+    /// Ends a request in a way that can't pass for a complete response.
+    func abort(_ request: ServerRequest) {
+        monitor.withLock {
+            guard !request.hasEnded else { return }
+            let isAlone = requests.allSatisfy { $0 === request }
+            if request.isAborted, request.id != 0, request.keepsConnection, !isAtEnd, !isOutputBroken {
+                // The web server asked for it: it can have the connection again.
+                finish(request)
+                return answerEnd(request, applicationStatus: 1, .requestComplete)
+            }
+            if request.id != 0, !isAlone, !isOutputBroken {
+                finish(request)
+                return answerEnd(request, applicationStatus: 1, .requestComplete)
+            }
+            finish(request)
+            isClosing = true
+            if request.id != 0, !isWriting, !hasOutput, !isOutputBroken {
+                // nginx takes the end of a connection for the end of the response; what is no record
+                // of FastCGI's it takes for a failure, as everybody does.
+                let nonsense: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0]
+                _ = System.send(descriptor, nonsense.span, Span<UInt8>(), Span<UInt8>())
+                shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RDWR))
+            } else {
+                System.reset(descriptor)
+            }
+            isOutputBroken = true
+            retire()
+        }
+    }
+
+    private func answerEnd(_ request: ServerRequest, applicationStatus: UInt32, _ status: FastCGI.ProtocolStatus) {
+        answerEnd(
+            request.id, keepsConnection: request.keepsConnection, applicationStatus: applicationStatus, status)
+    }
+
+    private func answerEnd(
+        _ id: UInt16, keepsConnection: Bool, applicationStatus: UInt32, _ status: FastCGI.ProtocolStatus
+    ) {
+        if !keepsConnection { isClosing = true }
+        pending.appendEndRequest(id: id, applicationStatus: applicationStatus, status)
+        enqueued(16)
+    }
+
+    /// Closes a connection that has nothing more to do. The monitor is held.
+    private func closeIfDone() {
+        guard isClosing, requests.isEmpty, !hasOutput, !isWriting, !isLingering, !isRetired else { return }
+        shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_WR))
+        if isAtEnd || isOutputBroken || isInputComplete { return retire() }
+        // To close with unread bytes would take the response back.
+        isLingering = true
+        isPaused = false
+        since = System.now
+        if isRegistered { server.poller.change(descriptor, Poller.readable, key: key) }
+    }
+
+    /// Whether the peer has sent all that it has to send.
+    private var isInputComplete = false
+
+    /// Takes it out of the server. The monitor is held.
+    private func retire() {
+        guard !isRetired else { return }
+        isRetired = true
+        isAtEnd = true
+        if isRegistered { server.poller.remove(descriptor) }
+        server.connectionDone(self)
+        monitor.notifyAll()
+    }
+
+    // MARK: Time and the server's end
+
+    func checkTime(_ now: Int64) {
+        monitor.withLock {
+            for request in requests { request.checkTime(now) }
+            if isLingering, now - since > Self.lingerTime { return retire() }
+            let isPartial = requests.contains { !$0.hasStarted } || (requests.isEmpty && !isBetweenRequests)
+            if isPartial, now - since > Int64(server.options.headerTimeout) {
+                let message = "SGI0305: web server did not send the variables of a request in time, connection closed"
+                server.host.write(.warning, message, requestID: nil)
+                fail()
+            }
+        }
+    }
+
+    private var isBetweenRequests: Bool {
+        switch decoder {
+        case .fastCGI(let fastCGI): fastCGI.isBetweenRecords
+        case .scgi(let scgi): isClosing || scgi.isAtStart
+        }
+    }
+
+    /// The server is to end: an idle connection closes, others when they have answered.
+    func drain() {
+        monitor.withLock {
+            for request in requests where request.hasStarted { request.post(.stopping) }
+            if requests.isEmpty, isBetweenRequests, !isReading {
+                isClosing = true
+                isInputComplete = true
+                closeIfDone()
+            }
+        }
+    }
+
+    /// The server ends now.
+    func stop() {
+        monitor.withLock {
+            for request in requests where request.hasStarted { request.post(.stopped) }
+        }
+    }
+
+    /// Takes the connection away from whoever still works with it.
+    func cut() {
+        monitor.withLock {
+            fail()
+        }
+    }
+}

@@ -1,0 +1,409 @@
+import CSwiftGISystem
+import Glibc
+package import SwiftGICore
+import Synchronization
+
+/// Serves an application over FastCGI or SCGI.
+///
+/// A pool of threads shares one set of watched descriptors and one queue. A request of the gateway
+/// contract stays on its thread; one of the async contract is on a thread only while it has something
+/// to do.
+package final class GatewayServer: Sendable {
+    /// How serving ended.
+    package enum End: Sendable {
+        /// All requests were answered.
+        case done
+        /// The grace period was over before.
+        case unfinished
+    }
+
+    enum Job {
+        case run(ServerRequest)
+        case resume(ServerRequest)
+    }
+
+    private struct Queue {
+        var jobs: [Job] = []
+        var next = 0
+
+        mutating func pop() -> Job? {
+            guard next < jobs.count else { return nil }
+            let job = jobs[next]
+            next += 1
+            if next == jobs.count {
+                jobs.removeAll(keepingCapacity: true)
+                next = 0
+            } else if next >= 1024 {
+                jobs.removeFirst(next)
+                next = 0
+            }
+            return job
+        }
+    }
+
+    private struct Connections {
+        var all: [UInt64: Connection] = [:]
+        var lastKey: UInt64 = 16
+        var isListening = false
+        /// Whether no descriptor was left for a connection.
+        var isStarved = false
+    }
+
+    private static let listenerKey: UInt64 = 0
+    private static let wakeKey: UInt64 = 1
+
+    let options: ServerOptions
+    let host: ServerHost
+    let application: RunningApplication
+    let poller: Poller
+    private let listener: Int32
+    private let stopDescriptor: Int32
+    /// Wakes a thread of the pool.
+    private let wakeDescriptor: Int32
+    /// Wakes the thread that called ``run()``.
+    private let noteDescriptor: Int32
+    private let queue = Mutex(Queue())
+    private let idle = Atomic(0)
+    private let connections = Mutex(Connections())
+    private let draining = Atomic(false)
+    private let finished = Atomic(false)
+    private let admitted = Atomic(0)
+    private let running = Atomic(0)
+    private let served = Atomic<UInt64>(0)
+    private let threads = Atomic(0)
+    private let lastID = Atomic<UInt64>(0)
+    private let idPrefix: String
+
+    /// - Parameters:
+    ///   - listener: A listening socket, which stays the caller's.
+    ///   - stop: A descriptor that becomes readable when the server is to end.
+    /// - Throws: ``GatewayError`` with the system's reason.
+    package init(
+        _ application: RunningApplication, _ host: ServerHost, _ options: ServerOptions, listener: Int32, stop: Int32
+    ) throws(GatewayError) {
+        self.application = application
+        self.host = host
+        self.options = options
+        self.listener = listener
+        stopDescriptor = stop
+        var isListening: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        guard unsafe getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &isListening, &size) == 0, isListening != 0 else {
+            throw GatewayError(.output, "descriptor \(listener) is no listening socket")
+        }
+        let flags = fcntl(listener, F_GETFL)
+        guard flags >= 0, fcntl(listener, F_SETFL, flags | O_NONBLOCK) == 0 else {
+            throw GatewayError(.output, "fcntl: \(System.reason())")
+        }
+        let poller = try Poller()
+        self.poller = poller
+        wakeDescriptor = swiftgi_eventfd()
+        noteDescriptor = swiftgi_eventfd()
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_REALTIME, &time)
+        idPrefix = "\(String(getpid(), radix: 36))-\(String(Int(time.tv_sec) & 0xFFFFFF, radix: 36))-"
+        guard wakeDescriptor >= 0, noteDescriptor >= 0,
+            poller.add(wakeDescriptor, Poller.readable, key: Self.wakeKey)
+        else { throw GatewayError(.output, "eventfd: \(System.reason())") }
+    }
+
+    deinit {
+        poller.close()
+        close(wakeDescriptor)
+        close(noteDescriptor)
+    }
+
+    // MARK: The whole
+
+    /// Serves until it is told to stop, and until all requests are answered or the grace period is over.
+    ///
+    /// - Parameter ready: Called when connections are accepted.
+    /// - Throws: ``GatewayError`` if it can't begin.
+    package func run(ready: () -> Void) throws(GatewayError) -> End {
+        let count = max(1, options.threads)
+        for number in 0..<count {
+            threads.add(1, ordering: .relaxed)
+            do throws(GatewayError) {
+                try DetachedThread.start { [self] in work() }
+            } catch {
+                threads.subtract(1, ordering: .relaxed)
+                if number == 0 { throw error }
+                host.log(.warning, "SGI0309: only \(number) of \(count) threads could be made: \(error)")
+                break
+            }
+        }
+        listen()
+        ready()
+        while !hasToStop(milliseconds: 500) { tick() }
+        let isDone = drain()
+        finished.store(true, ordering: .sequentiallyConsistent)
+        wake()
+        // Threads that are in an application's hands end with the process.
+        for _ in 0..<100 where isDone && threads.load(ordering: .relaxed) > 0 { usleep(5000) }
+        return isDone ? .done : .unfinished
+    }
+
+    private func hasToStop(milliseconds: Int32) -> Bool {
+        var entries = (
+            pollfd(fd: stopDescriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: noteDescriptor, events: Int16(POLLIN), revents: 0)
+        )
+        // The tuple's two members lie one behind the other.
+        _ = unsafe withUnsafeMutablePointer(to: &entries) { pointer in
+            unsafe pointer.withMemoryRebound(to: pollfd.self, capacity: 2) { unsafe poll($0, 2, milliseconds) }
+        }
+        return entries.0.revents != 0 || draining.load(ordering: .relaxed)
+    }
+
+    private func drain() -> Bool {
+        draining.store(true, ordering: .sequentiallyConsistent)
+        stopListening()
+        let start = System.now
+        var isStopped = false
+        host.log(.info, "SGI0310: server ends, \(running.load(ordering: .relaxed)) requests are not answered yet")
+        while true {
+            for connection in all { connection.drain() }
+            if running.load(ordering: .acquiring) == 0, all.isEmpty { return true }
+            let passed = System.now - start
+            if passed > Int64(options.grace), !isStopped {
+                isStopped = true
+                for connection in all { connection.stop() }
+            }
+            if passed > Int64(options.grace) + 1000 { break }
+            clearNote()
+            var entry = pollfd(fd: noteDescriptor, events: Int16(POLLIN), revents: 0)
+            unsafe poll(&entry, 1, 50)
+            tick()
+        }
+        let left = running.load(ordering: .relaxed)
+        if left > 0 { host.log(.error, "SGI0311: server ends without having answered \(left) requests") }
+        for connection in all { connection.cut() }
+        return left == 0
+    }
+
+    private func clearNote() {
+        var value: UInt64 = 0
+        _ = unsafe read(noteDescriptor, &value, 8)
+    }
+
+    private func note() {
+        var value: UInt64 = 1
+        _ = unsafe write(noteDescriptor, &value, 8)
+    }
+
+    /// What has to be looked at now and then.
+    private func tick() {
+        let now = System.now
+        for connection in all { connection.checkTime(now) }
+        let isStarved = connections.withLock { state in
+            defer { state.isStarved = false }
+            return state.isStarved
+        }
+        if isStarved { listen() }
+    }
+
+    private var all: [Connection] { connections.withLock { Array($0.all.values) } }
+
+    var isDraining: Bool { draining.load(ordering: .relaxed) }
+
+    // MARK: Threads
+
+    private func work() {
+        let worker = Worker()
+        worker.run {
+            var burst = 0
+            while !finished.load(ordering: .relaxed) {
+                // Who waits for the network must not starve behind who is woken.
+                if burst < 16, let (job, isLast) = pop() {
+                    burst += 1
+                    // Wakes that come together are one: each who is woken wakes the next.
+                    if !isLast, idle.load(ordering: .sequentiallyConsistent) > 0 { wake() }
+                    perform(job, worker)
+                    continue
+                }
+                let isBusy = burst >= 16
+                burst = 0
+                idle.add(1, ordering: .sequentiallyConsistent)
+                // Whoever queued a job and saw nobody idle woke nobody.
+                let waits = !isBusy && queue.withLock { $0.next == $0.jobs.count }
+                let event = poller.wait(milliseconds: waits ? -1 : 0)
+                idle.subtract(1, ordering: .sequentiallyConsistent)
+                if let event { handle(event, worker) }
+            }
+        }
+        threads.subtract(1, ordering: .relaxed)
+        wake()
+    }
+
+    private func pop() -> (Job, isLast: Bool)? {
+        queue.withLock { queue in
+            guard let job = queue.pop() else { return nil }
+            return (job, queue.next == queue.jobs.count)
+        }
+    }
+
+    private func perform(_ job: Job, _ worker: Worker) {
+        switch job {
+        case .run(let request): request.run(worker)
+        case .resume(let request): request.resume(worker)
+        }
+    }
+
+    private func handle(_ event: Poller.Event, _ worker: Worker) {
+        switch event.key {
+        case Self.wakeKey: break
+        case Self.listenerKey: accept(worker)
+        default:
+            guard let connection = connections.withLock({ $0.all[event.key] }) else { return }
+            connection.handle(event, worker)
+        }
+    }
+
+    /// Has a thread of the pool do something.
+    func enqueue(_ job: Job) {
+        queue.withLock { $0.jobs.append(job) }
+        if idle.load(ordering: .sequentiallyConsistent) > 0 { wake() }
+    }
+
+    private func wake() {
+        var value: UInt64 = 1
+        _ = unsafe write(wakeDescriptor, &value, 8)
+    }
+
+    // MARK: Requests
+
+    func makeRequestID() -> String {
+        idPrefix + String(lastID.add(1, ordering: .relaxed).newValue, radix: 36)
+    }
+
+    /// Whether there is room for one more; then it has to be released.
+    func admitRequest() -> Bool {
+        if admitted.add(1, ordering: .relaxed).newValue <= options.maxConcurrentRequests { return true }
+        admitted.subtract(1, ordering: .relaxed)
+        return false
+    }
+
+    func releaseRequest() { admitted.subtract(1, ordering: .relaxed) }
+
+    func requestStarted() {
+        running.add(1, ordering: .relaxed)
+        let count = served.add(1, ordering: .relaxed).newValue
+        guard options.maxRequests > 0, count == options.maxRequests else { return }
+        host.write(.info, "SGI0312: \(count) requests were served, server ends", requestID: nil)
+        draining.store(true, ordering: .sequentiallyConsistent)
+        note()
+    }
+
+    func requestDone() {
+        if running.subtract(1, ordering: .acquiringAndReleasing).newValue == 0, isDraining { note() }
+    }
+
+    // MARK: Connections
+
+    private func listen() {
+        connections.withLock { state in
+            guard !state.isListening, !isDraining else { return }
+            state.isListening = poller.add(listener, Poller.connection, key: Self.listenerKey)
+            state.isStarved = !state.isListening
+        }
+    }
+
+    private func stopListening() {
+        connections.withLock { state in
+            if state.isListening { poller.remove(listener) }
+            state.isListening = false
+        }
+    }
+
+    private func accept(_ worker: Worker) {
+        let descriptor = swiftgi_accept(listener)
+        guard descriptor >= 0 else { return acceptFailed(errno) }
+        guard isWelcome(descriptor) else {
+            close(descriptor)
+            return
+        }
+        let connection = connections.withLock { state in
+            state.lastKey += 1
+            let connection = Connection(self, descriptor, key: state.lastKey)
+            state.all[state.lastKey] = connection
+            if state.all.count >= options.maxConnections, state.isListening {
+                poller.remove(listener)
+                state.isListening = false
+            }
+            return connection
+        }
+        connection.begin(worker)
+    }
+
+    private func acceptFailed(_ error: Int32) {
+        switch error {
+        case EAGAIN, EINTR, ECONNABORTED, EPROTO, EPERM: break
+        default:
+            host.log(.error, "SGI0302: connection could not be accepted: \(System.reason(error))")
+            // Without a descriptor the listener would stay readable: a pause, until tick().
+            connections.withLock { state in
+                if state.isListening { poller.remove(listener) }
+                state.isListening = false
+                state.isStarved = true
+            }
+        }
+    }
+
+    /// Whether the peer may connect.
+    private func isWelcome(_ descriptor: Int32) -> Bool {
+        let address = Address.ofPeer(descriptor)
+        if address.isTCP {
+            var isOn: Int32 = 1
+            unsafe setsockopt(
+                descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &isOn, socklen_t(MemoryLayout<Int32>.size))
+        }
+        guard !options.webServers.isEmpty, address.isTCP else { return true }
+        if options.webServers.contains(address.text) { return true }
+        host.log(.error, "SGI0301: connection from \(address.text) refused: not among FCGI_WEB_SERVER_ADDRS")
+        return false
+    }
+
+    func connectionDone(_ connection: Connection) {
+        let hasRoom = connections.withLock { state in
+            state.all[connection.key] = nil
+            return !state.isListening && !state.isStarved && state.all.count < options.maxConnections
+        }
+        if hasRoom { listen() }
+        if isDraining { note() }
+    }
+}
+
+extension RunningApplication {
+    var isAsynchronous: Bool {
+        if case .handler = entry { true } else { false }
+    }
+}
+
+/// Where a connection comes from.
+struct Address {
+    let isTCP: Bool
+    /// The address without its port; an IPv4 address as such even if it came to an IPv6 socket.
+    let text: String
+
+    static func ofPeer(_ descriptor: Int32) -> Address {
+        var storage = sockaddr_storage()
+        var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let known = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe getpeername(descriptor, $0, &size) == 0
+            }
+        }
+        let family = Int32(storage.ss_family)
+        guard known, family == AF_INET || family == AF_INET6 else { return Address(isTCP: false, text: "") }
+        // Room for the longest address and the zero byte.
+        var text = [CChar](repeating: 0, count: 64)
+        let result = unsafe withUnsafePointer(to: &storage) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe getnameinfo($0, size, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
+            }
+        }
+        guard result == 0 else { return Address(isTCP: true, text: "") }
+        let address = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return Address(isTCP: true, text: address.hasPrefix("::ffff:") ? String(address.dropFirst(7)) : address)
+    }
+}

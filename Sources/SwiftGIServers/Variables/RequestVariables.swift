@@ -1,0 +1,178 @@
+/// The variables of a request, as the web server sent them and after
+/// ``normalize(_:)`` as SwiftGI has them.
+///
+/// Names and values stay in the bytes that came; only what is changed is added to them.
+package struct RequestVariables {
+    package private(set) var bytes: [UInt8] = []
+    /// In the order in which they came. A place without a name is none.
+    private(set) var places: [VariablePlace] = []
+
+    /// The most variables that a request may have.
+    package static let limit = 4096
+
+    package init() {}
+
+    /// The variables of a CGI program's environment, or of a test.
+    package init(_ pairs: [(name: [UInt8], value: [UInt8])]) {
+        for (name, value) in pairs where !name.isEmpty { add(name.span, value.span) }
+    }
+
+    /// Whether none have come.
+    package var isEmpty: Bool { bytes.isEmpty }
+
+    /// Forgets everything but the memory.
+    package mutating func removeAll() {
+        bytes.removeAll(keepingCapacity: bytes.capacity <= 16384)
+        places.removeAll(keepingCapacity: places.capacity <= 256)
+    }
+
+    /// Appends bytes as they come.
+    package mutating func append(_ more: Span<UInt8>) { bytes.append(copying: more) }
+
+    /// Finds the variables in the name-value pairs that were appended.
+    package mutating func locatePairs() throws(WireError) {
+        places.removeAll(keepingCapacity: true)
+        var located: [VariablePlace] = []
+        swap(&located, &places)
+        defer { swap(&located, &places) }
+        try NameValuePairs.locate(bytes.span, limit: Self.limit, into: &located)
+        located.removeAll { $0.nameCount == 0 }
+    }
+
+    /// Finds the variables in the SCGI header that was appended.
+    package mutating func locateHeader() throws(WireError) {
+        places.removeAll(keepingCapacity: true)
+        var located: [VariablePlace] = []
+        swap(&located, &places)
+        defer { swap(&located, &places) }
+        try SCGIDecoder.locate(bytes.span, limit: Self.limit, into: &located)
+    }
+
+    // MARK: Look-up
+
+    /// Where a variable's value is. Of several of one name the last counts, as web servers that permit
+    /// them have it.
+    package func find(_ name: Span<UInt8>) -> Range<Int>? {
+        let all = bytes.span
+        for place in places.reversed()
+        where Int(place.nameCount) == name.count && all.extracting(place.name).isEqual(to: name) {
+            return place.value
+        }
+        return nil
+    }
+
+    package func find(_ name: StaticString) -> Range<Int>? {
+        find { $0.isEqual(to: name) }
+    }
+
+    private func find(_ matches: (Span<UInt8>) -> Bool) -> Range<Int>? {
+        let all = bytes.span
+        for place in places.reversed() where matches(all.extracting(place.name)) { return place.value }
+        return nil
+    }
+
+    /// Calls `body` with each variable, each name once.
+    package func forEach(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
+        let all = bytes.span
+        for (index, place) in places.enumerated() where !isHidden(index) {
+            body(all.extracting(place.name), all.extracting(place.value))
+        }
+    }
+
+    /// Whether there is a later one of the same name.
+    func isHidden(_ index: Int) -> Bool {
+        let all = bytes.span
+        let name = all.extracting(places[index].name)
+        for other in places[(index + 1)...] where Int(other.nameCount) == name.count {
+            if all.extracting(other.name).isEqual(to: name) { return true }
+        }
+        return false
+    }
+
+    /// Calls `body` with each header field, whose name is that of its variable again: `HTTP_` is gone,
+    /// words have capitals and hyphens between them.
+    package func forEachField(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
+        var name: [UInt8] = []
+        forEach { variable, value in
+            name.removeAll(keepingCapacity: true)
+            if variable.hasPrefix("HTTP_") {
+                Self.appendFieldName(of: variable.extracting(droppingFirst: 5), to: &name)
+            } else if variable.isEqual(to: "CONTENT_TYPE") || variable.isEqual(to: "CONTENT_LENGTH") {
+                Self.appendFieldName(of: variable, to: &name)
+            }
+            if !name.isEmpty { body(name.span, value) }
+        }
+    }
+
+    private static func appendFieldName(of variable: Span<UInt8>, to name: inout [UInt8]) {
+        var isStart = true
+        for index in variable.indices {
+            let byte = variable[index]
+            let isLetter = byte >= 0x41 && byte <= 0x5A
+            name.append(byte == 0x5F ? 0x2D : isLetter && !isStart ? byte + 0x20 : byte)
+            isStart = byte == 0x5F
+        }
+    }
+
+    // MARK: Changes
+
+    /// Sets a variable, whose value is copied.
+    package mutating func set(_ name: StaticString, _ value: Span<UInt8>) {
+        remove(name)
+        let start = bytes.count
+        bytes.append(name)
+        bytes.append(copying: value)
+        place(start, name.utf8CodeUnitCount)
+    }
+
+    package mutating func set(_ name: StaticString, _ value: StaticString) {
+        remove(name)
+        let start = bytes.count
+        bytes.append(name)
+        bytes.append(value)
+        place(start, name.utf8CodeUnitCount)
+    }
+
+    /// Sets a variable to bytes that are here already.
+    mutating func set(_ name: StaticString, at range: Range<Int>) {
+        remove(name)
+        let start = bytes.count
+        bytes.append(name)
+        places.append(
+            VariablePlace(
+                nameStart: UInt32(clamping: start), nameCount: UInt32(clamping: name.utf8CodeUnitCount),
+                valueStart: UInt32(clamping: range.lowerBound), valueCount: UInt32(clamping: range.count)))
+    }
+
+    mutating func add(_ name: Span<UInt8>, _ value: Span<UInt8>) {
+        let start = bytes.count
+        bytes.append(copying: name)
+        bytes.append(copying: value)
+        place(start, name.count)
+    }
+
+    private mutating func place(_ start: Int, _ nameCount: Int) {
+        places.append(
+            VariablePlace(
+                nameStart: UInt32(clamping: start), nameCount: UInt32(clamping: nameCount),
+                valueStart: UInt32(clamping: start + nameCount),
+                valueCount: UInt32(clamping: bytes.count - start - nameCount)))
+    }
+
+    package mutating func remove(_ name: StaticString) {
+        if find(name) != nil { keepPlaces { !$0.isEqual(to: name) } }
+    }
+
+    /// Keeps the variables whose names are wanted.
+    mutating func keepPlaces(_ isWanted: (Span<UInt8>) -> Bool) {
+        let kept = places.filter { isWanted(bytes.span.extracting($0.name)) }
+        places = kept
+    }
+
+    func isEqual(_ value: Range<Int>, _ text: StaticString) -> Bool { bytes.span.extracting(value).isEqual(to: text) }
+
+    /// The value of a variable that is there and not empty.
+    func nonEmpty(_ name: StaticString) -> Range<Int>? {
+        find(name).flatMap { $0.isEmpty ? nil : $0 }
+    }
+}

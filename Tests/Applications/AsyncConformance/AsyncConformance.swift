@@ -1,0 +1,4 @@
+import SwiftGI
+import SwiftGIConformance
+
+@c public func swiftgi_application() -> ApplicationTable { export(handler: ConformanceHandler()) }
