@@ -356,7 +356,6 @@ static void fill_numbers(supervisor_backend *message, const sgi_backend *backend
     message->changes_user = group->changes_user;
     message->uid = account->uid;
     message->gid = account->gid;
-    message->peer_uid = geteuid() == 0 ? ap_unixd_config.user_id : geteuid();
     message->group_count = (apr_uint32_t)account->group_count;
     for (i = 0; i < account->group_count; i++) message->groups[i] = account->groups[i];
     message->variables = (apr_uint32_t)group->environment->nelts;

@@ -462,8 +462,8 @@ import Testing
             #expect(daemon["umask"] == "027")
             #expect(daemon["cwd"] == "/tmp")
             let expected = [
-                "the shop \(server.root)/libC.so --fastcgi fd:3 --ready fd:4", "--threads 3", "--grace 7000ms",
-                "--io-timeout 9000ms", "--peer-uid \(ServedAs.userID)", "--log-level debug", "--max-requests 1000",
+                "the shop --fastcgi fd:3 --ready fd:4 ", "--threads 3", "--grace 7000ms",
+                "--io-timeout 9000ms", "--log-level debug", "--max-requests 1000", " \(server.root)/libC.so",
             ]
             for part in expected { #expect(daemon.arguments.contains(part), "\(daemon.arguments)") }
             let inactivity = try #require(daemon.arguments.firstMatch(of: /--inactivity-timeout (\d+)ms/))
@@ -511,6 +511,30 @@ import Testing
             let status = readText("/proc/\(shop.pid)/status")
             #expect(status.contains("Uid:\t" + Array(repeating: "\(games.pw_uid)", count: 4).joined(separator: "\t")))
             #expect(status.contains("CapPrm:\t0000000000000000"))
+        }
+    }
+
+    /// The real launcher with a real application: it tells when it is ready, and ends when told.
+    @Test func launcherAndApplication() async throws {
+        let lines = """
+            SwiftGILauncher ${root}/swiftgi-run
+            SwiftGIDaemonProcess shop processes=2
+            SwiftGIScriptAlias /app ${apps}/libHello.so process-group=shop
+            """
+        let configuration = Configuration(lines).preparing {
+            try FileManager.default.copyItem(atPath: Paths.launcher, toPath: "\($0)/swiftgi-run")
+            chmod("\($0)/swiftgi-run", 0o755)
+        }
+        try await withServer(configuration) { server in
+            try wait("two processes") { server.errorLog.lines(with: "SGI0411").count == 2 }
+            let old = server.daemons
+            for pid in old { #expect(readText("/proc/\(pid)/maps").contains("libHello.so")) }
+            server.graceful()
+            try wait("two others") { server.errorLog.lines(with: "SGI0411").count == 4 }
+            try wait("their end") { !old.contains { ProcessTable.isAlive($0) } }
+            #expect(server.errorLog.lines(with: "SGI0416").count == 2)
+            // The launcher's own lines have their own level.
+            #expect(server.errorLog.lines(with: "SGI0310").allSatisfy { $0.level == "info" && old.contains($0.pid) })
         }
     }
 

@@ -188,7 +188,7 @@ int main(int argc, char *argv[])
         snprintf(arguments + strlen(arguments), sizeof(arguments) - strlen(arguments), i ? " %s" : "%s", argv[i]);
         if (!strcmp(argv[i], "--max-requests") && i + 1 < argc) maximum = atoi(argv[i + 1]);
     }
-    stat(argv[1], &library);
+    stat(argv[argc - 1], &library);
     if (refuses && access(refuses, F_OK) == 0) {
         fprintf(stderr, "the database is away\n");
         return 69;
