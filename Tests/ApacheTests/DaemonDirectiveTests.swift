@@ -132,7 +132,7 @@ import Testing
         Malformed("SwiftGIRestrictProcess other", "SGI0443"),
         Malformed("SwiftGIScriptAliasMatch ^/m/([a-z]+) ${apps}/lib$1.so process-group=shop", "SGI0444"),
         Malformed("SwiftGILauncher /no/such/program", "SGI0432: SwiftGILauncher: /no/such/program cannot be run"),
-        Malformed("SwiftGILauncher /etc/passwd", "SGI0432: SwiftGILauncher: /etc/passwd cannot be run: it is no program"),
+        Malformed("SwiftGILauncher /etc/passwd", "SGI0432: SwiftGILauncher: /etc/passwd cannot be run: it is no"),
         Malformed(
             "SwiftGISocketDirectory /tmp/\(String(repeating: "long", count: 20))", "SGI0433: SwiftGISocketDirectory"),
     ])
@@ -218,7 +218,8 @@ import Testing
     @Test func unknownGroupAtRestart() async throws {
         let configuration = Configuration.daemons("", "SwiftGIScriptAlias /app ${apps}/libHello.so")
         try await withServer(configuration, expecting: ["SGI0440", "SGI0451"]) { server in
-            try server.writeConfiguration(configuration.lines + "\nSwiftGIScriptAlias /d ${root}/libC.so process-group=other")
+            let more = "\nSwiftGIScriptAlias /d ${root}/libC.so process-group=other"
+            try server.writeConfiguration(configuration.lines + more)
             server.graceful()
             try server.waitUntilResumed(2)
             try server.errorLog.wait(for: "SGI0440")

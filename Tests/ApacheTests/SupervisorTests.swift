@@ -211,8 +211,13 @@ import Testing
     }
 
     @Test func launcherThatCannotBeRun() async throws {
-        let lines = "SwiftGIDaemonProcess other home=${root}/closed\nSwiftGIScriptAlias /d ${root}/libC.so process-group=other"
-        let configuration = Configuration.daemons("", lines).preparing { try makeDirectory("\($0)/closed", mode: 0o700) }
+        let lines = """
+            SwiftGIDaemonProcess other home=${root}/closed
+            SwiftGIScriptAlias /d ${root}/libC.so process-group=other
+            """
+        let configuration = Configuration.daemons("", lines).preparing {
+            try makeDirectory("\($0)/closed", mode: 0o700)
+        }
         guard ServedAs.isRoot else { return }
         try await withServer(configuration, expecting: ["SGI0420"]) { server in
             let line = try server.errorLog.wait(for: "SGI0420")
@@ -260,8 +265,9 @@ import Testing
             server.graceful()
             try wait("four others") { server.errorLog.lines(with: "SGI0416").count == 4 }
             // A new one is ready, an old one is told to end; never two of one kind in a row.
-            let steps = server.errorLog.lines.filter { $0.message.contains("SGI0411") || $0.message.contains("SGI0414") }
-                .dropFirst(4).map { $0.message.contains("SGI0411") ? "ready" : "ends" }
+            let steps = server.errorLog.lines.compactMap { line in
+                line.message.contains("SGI0411") ? "ready" : line.message.contains("SGI0414") ? "ends" : nil
+            }.dropFirst(4)
             #expect(steps == ["ready", "ends", "ready", "ends", "ready", "ends", "ready", "ends"])
         }
     }
@@ -395,7 +401,8 @@ import Testing
             try server.waitUntilResumed(2)
             try wait("the supervisor's end", for: 90) { !ProcessTable.isAlive(supervisor) }
             #expect(!daemons.contains { ProcessTable.isAlive($0) })
-            #expect(server.errorLog.lines(with: "SGI0401").contains { $0.message.contains("not in httpd's configuration") })
+            let reasons = server.errorLog.lines(with: "SGI0401")
+            #expect(reasons.contains { $0.message.contains("not in httpd's configuration") })
             #expect(try server.get("/index.html").status == 200)
         }
     }
