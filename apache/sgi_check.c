@@ -45,8 +45,8 @@ static int take_on(const sgi_account *account, sgi_verdict *verdict)
     return 0;
 }
 
-/* Becomes what the process will be that runs the library: the user of a process group, or, as
- * mod_unixd does it, httpd's user, and where ChrootDir leads; 0 if that worked. */
+/* Becomes what the process will be that runs the library, as mod_unixd does it: its
+ * user, and where ChrootDir leads; 0 if that worked. */
 static int drop_privileges(const sgi_account *account, sgi_verdict *verdict)
 {
     const char *name = ap_unixd_config.user_name, *root = ap_unixd_config.chroot_dir;

@@ -111,19 +111,6 @@ static sgi_alias *push_alias(cmd_parms *cmd, sgi_server_config *config, const ch
     return alias;
 }
 
-/* httpd takes "." and ".." out of the paths that aliases are compared with. */
-static int has_dot_segment(const char *path)
-{
-    const char *segment = path;
-
-    while ((segment = ap_strchr_c(segment, '/')) != NULL) {
-        apr_size_t length = strcspn(++segment, "/");
-
-        if (length > 0 && length <= 2 && !strncmp(segment, "..", length)) return 1;
-    }
-    return 0;
-}
-
 /* The options behind an alias's library. */
 static const char *set_alias_option(cmd_parms *cmd, sgi_alias *alias, const char *option)
 {
@@ -137,6 +124,19 @@ static const char *set_alias_option(cmd_parms *cmd, sgi_alias *alias, const char
     }
     alias->process_group = sgi_route_declare(cmd, option + sizeof(process_group) - 1, &wrong);
     return wrong ? error(cmd, apr_pstrcat(cmd->pool, "process-group: ", wrong, NULL)) : NULL;
+}
+
+/* httpd takes "." and ".." out of the paths that aliases are compared with. */
+static int has_dot_segment(const char *path)
+{
+    const char *segment = path;
+
+    while ((segment = ap_strchr_c(segment, '/')) != NULL) {
+        apr_size_t length = strcspn(++segment, "/");
+
+        if (length > 0 && length <= 2 && !strncmp(segment, "..", length)) return 1;
+    }
+    return 0;
 }
 
 static const char *add_alias(cmd_parms *cmd, void *dir, const char *path, const char *target,

@@ -404,7 +404,8 @@ static const char *set_option(apr_pool_t *pool, const struct option *option, sgi
 
 static const char *error(cmd_parms *cmd, const char *what, const char *wrong)
 {
-    return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", what, what ? ": " : "", wrong, NULL);
+    return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", what ? what : "", what ? ": " : "",
+                       wrong, NULL);
 }
 
 const char *sgi_group_check_name(apr_pool_t *pool, const char *name)

@@ -356,7 +356,6 @@ static void fill_numbers(supervisor_backend *message, const sgi_backend *backend
     message->changes_user = group->changes_user;
     message->uid = account->uid;
     message->gid = account->gid;
-    message->peer_uid = geteuid() == 0 ? ap_unixd_config.user_id : geteuid();
     message->group_count = (apr_uint32_t)account->group_count;
     for (i = 0; i < account->group_count; i++) message->groups[i] = account->groups[i];
     message->variables = (apr_uint32_t)group->environment->nelts;
@@ -507,7 +506,8 @@ static void kill_supervisor(lasting *state)
 
 static void log_death(server_rec *s, pid_t pid, const char *how, int number)
 {
-    ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, SGI_LOGNO(0406)
+    /* One that was told to end, or had nothing left to do, says so itself. */
+    ap_log_error(APLOG_MARK, number ? APLOG_ERR : APLOG_INFO, 0, s, SGI_LOGNO(0406)
                  "supervisor %d has ended (%s %d), its daemons end with it", (int)pid, how,
                  number);
 }

@@ -159,20 +159,18 @@ static const char *level_name(void)
 static void run_launcher(const backend *b)
 {
     const supervisor_backend *settings = b->settings;
-    char threads[24], grace[24], timeout[24], peer[24], requests[24], inactivity[24];
+    char threads[24], grace[24], timeout[24], requests[24], inactivity[24];
     const char *arguments[24];
     size_t n = 0;
 
     snprintf(threads, sizeof(threads), "%u", settings->threads);
     snprintf(grace, sizeof(grace), "%llums", (unsigned long long)settings->drain_timeout);
     snprintf(timeout, sizeof(timeout), "%llums", (unsigned long long)settings->io_timeout);
-    snprintf(peer, sizeof(peer), "%u", settings->peer_uid);
     snprintf(requests, sizeof(requests), "%llu",
              (unsigned long long)settings->maximum_requests);
     snprintf(inactivity, sizeof(inactivity), "%llums",
              (unsigned long long)with_jitter(settings->inactivity_timeout));
     arguments[n++] = b->strings[SUPERVISOR_DISPLAY_NAME];
-    arguments[n++] = b->strings[SUPERVISOR_LIBRARY];
     arguments[n++] = "--fastcgi";
     arguments[n++] = "fd:3";
     arguments[n++] = "--ready";
@@ -183,8 +181,6 @@ static void run_launcher(const backend *b)
     arguments[n++] = grace;
     arguments[n++] = "--io-timeout";
     arguments[n++] = timeout;
-    arguments[n++] = "--peer-uid";
-    arguments[n++] = peer;
     arguments[n++] = "--log-level";
     arguments[n++] = level_name();
     if (settings->maximum_requests) {
@@ -195,6 +191,7 @@ static void run_launcher(const backend *b)
         arguments[n++] = "--inactivity-timeout";
         arguments[n++] = inactivity;
     }
+    arguments[n++] = b->strings[SUPERVISOR_LIBRARY];
     arguments[n] = NULL;
     execv(b->strings[SUPERVISOR_LAUNCHER], (char *const *)arguments);
     fail(b->strings[SUPERVISOR_LAUNCHER], strerror(errno));

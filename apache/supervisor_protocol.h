@@ -9,16 +9,15 @@
  *
  * A daemon is started as
  *
- *   LAUNCHER LIBRARY --fastcgi fd:3 --ready fd:4 --threads N --grace Nms
- *       --io-timeout Nms --peer-uid UID --log-level LEVEL [--max-requests N]
- *       [--inactivity-timeout Nms]
+ *   LAUNCHER --fastcgi fd:3 --ready fd:4 --threads N --grace Nms --io-timeout Nms
+ *       --log-level LEVEL [--max-requests N] [--inactivity-timeout Nms] LIBRARY
  *
  * with its listening socket, which is non-blocking and shared with others, as descriptor
- * 3. To descriptor 4, a pipe that it keeps open, it writes single bytes: 'r' when it
- * serves requests, 'm' once when it has served as many requests as it was to, and 'i'
- * when it has served some and then none for the time given. It goes on serving: these ask
- * for a replacement. SIGTERM means: accept no more, finish what there is, end. What it
- * returns is in the enumeration at the end. */
+ * 3. To descriptor 4, a pipe, it writes single bytes: 'r' when it serves requests, 'm' when
+ * it has served as many requests as it was to, and 'i' when it has served some and then
+ * none for the time given. It goes on serving: these ask for a replacement. (One that ends
+ * by itself is replaced, too, but not before.) SIGTERM means: accept no more, finish what
+ * there is, end. What it returns is in the enumeration at the end. */
 #ifndef SUPERVISOR_PROTOCOL_H
 #define SUPERVISOR_PROTOCOL_H
 
@@ -87,7 +86,6 @@ typedef struct supervisor_backend {
     uint32_t changes_user; /* boolean: the members below are to be taken on */
     uint32_t uid;
     uint32_t gid;
-    uint32_t peer_uid; /* who connects */
     uint32_t group_count;
     uint32_t groups[SUPERVISOR_GROUPS_LIMIT];
     uint32_t variables;

@@ -93,6 +93,14 @@ static void burn(long milliseconds)
     } while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 < milliseconds);
 }
 
+static void grow(size_t size)
+{
+    volatile char *memory = malloc(size);
+    size_t i;
+
+    for (i = 0; memory && i < size; i += 1024) memory[i] = 1;
+}
+
 static const char *reach(const char *path)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -115,7 +123,7 @@ static size_t answer_to(char *line, char *answer, size_t size)
     if (!strcmp(line, "reach")) return (size_t)snprintf(answer, size, "%s", reach(rest));
     if (!strcmp(line, "sleep")) nap(number);
     else if (!strcmp(line, "burn")) burn(number);
-    else if (!strcmp(line, "grow")) memset(malloc((size_t)number << 20), 1, (size_t)number << 20);
+    else if (!strcmp(line, "grow")) grow((size_t)number << 20);
     else if (!strcmp(line, "print")) dprintf(1, "%s\n", rest);
     else if (!strcmp(line, "complain")) dprintf(2, "%s\n", rest);
     else if (!strcmp(line, "say")) say(*rest);
@@ -180,12 +188,13 @@ int main(int argc, char *argv[])
         snprintf(arguments + strlen(arguments), sizeof(arguments) - strlen(arguments), i ? " %s" : "%s", argv[i]);
         if (!strcmp(argv[i], "--max-requests") && i + 1 < argc) maximum = atoi(argv[i + 1]);
     }
-    stat(argv[1], &library);
+    stat(argv[argc - 1], &library);
     if (refuses && access(refuses, F_OK) == 0) {
         fprintf(stderr, "the database is away\n");
         return 69;
     }
     if (pipe(wake) < 0) return 1;
+    signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, on_term);
     while (gate && access(gate, F_OK) < 0 && !ends) nap(5);
     say('r');

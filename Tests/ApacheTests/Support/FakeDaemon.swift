@@ -104,8 +104,9 @@ final class FakeDaemon: Sendable {
             // The socket does not wait, as the supervisor has made it.
             var item = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
             guard poll(&item, 1, 100) > 0 else { continue }
-            let descriptor = Glibc.accept4(listener, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
+            let descriptor = Glibc.accept(listener, nil, nil)
             guard descriptor >= 0 else { continue }
+            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
             let connection = state.withLock { state in
                 let connection = FakeConnection(descriptor, number: state.connections.count + 1)
                 state.connections.append(connection)
@@ -182,7 +183,7 @@ final class FakeConnection: Sendable {
 
     /// Whether the module has closed it; whatever it has sent stays unread.
     var isAtEnd: Bool {
-        var item = pollfd(fd: fd, events: Int16(POLLRDHUP), revents: 0)
+        var item = pollfd(fd: fd, events: 0x2000 /* POLLRDHUP */, revents: 0)
         return poll(&item, 1, 0) > 0
     }
 
@@ -328,13 +329,13 @@ private enum Descriptors {
             control.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: Int32.self)
             control.storeBytes(of: Int32(SCM_RIGHTS.rawValue), toByteOffset: 12, as: Int32.self)
             control.storeBytes(of: descriptor, toByteOffset: headerSize, as: Int32.self)
-            return sendmsg(socket, &message, Int32(MSG_NOSIGNAL.rawValue)) == bytes.count
+            return sendmsg(socket, &message, Int32(MSG_NOSIGNAL)) == bytes.count
         }
     }
 
     static func receive(from socket: Int32) -> Int32? {
         transfer([0]) { message, control in
-            guard recvmsg(socket, &message, Int32(MSG_CMSG_CLOEXEC.rawValue)) == 1,
+            guard recvmsg(socket, &message, Int32(MSG_CMSG_CLOEXEC)) == 1,
                 message.msg_controllen >= headerSize + 4
             else { return nil }
             return control.load(fromByteOffset: headerSize, as: Int32.self)
