@@ -10,7 +10,16 @@ enum Paths {
     static let module: String = {
         let built = environment("SWIFTGI_MODULE") ?? "\(repository)/.build/apache/.libs/mod_swiftgi.so"
         let copy = "\(temporary)/mod_swiftgi.so"
-        do { try FileManager.default.copyItem(atPath: built, toPath: copy) } catch { return built }
+        do {
+            try FileManager.default.copyItem(atPath: built, toPath: copy)
+            // The module looks for it beside itself.
+            let directory = URL(filePath: built).deletingLastPathComponent().path(percentEncoded: false)
+            let supervisor = "swiftgi-supervisor"
+            try FileManager.default.copyItem(
+                atPath: "\(directory)/\(supervisor)", toPath: "\(temporary)/\(supervisor)")
+        } catch {
+            return built
+        }
         return copy
     }()
 
