@@ -50,6 +50,10 @@
 /* Wakers that are kept for the next request: making one costs a system call. */
 #define SPARE_WAKERS 64
 
+/* How long a request waits on its thread for its client to take what was written. One
+ * that reads does so within that time, and to put the request aside costs more. */
+#define TAKING_NANOSECONDS 200000
+
 /* How many of the watcher's events are taken at a time. */
 #define WATCHER_EVENTS 64
 
@@ -678,6 +682,18 @@ static uint32_t take_up(sgi_connection *k)
     return events ? events : SWIFTGI_WOKEN;
 }
 
+/* Whether the client takes what was written at once. */
+static int is_taken_soon(swiftgi_request *x)
+{
+    static const struct timespec limit = { .tv_nsec = TAKING_NANOSECONDS };
+    sgi_connection *k = connection_of(x->r->connection);
+    struct pollfd item = { .events = POLLOUT };
+
+    if (!k || x->r->connection->master) return 0;
+    item.fd = k->client;
+    return ppoll(&item, 1, &limit, NULL) > 0 && (item.revents & POLLOUT) && sgi_output_drain(x);
+}
+
 swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
                              uint32_t *events)
 {
@@ -691,7 +707,7 @@ swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
     if (!x->waker) return SWIFTGI_SERVER_ERROR;
     if (interest != x->interest || !x->waiting_since) x->waiting_since = apr_time_now();
     x->interest = interest;
-    if ((interest & SWIFTGI_WRITABLE) && sgi_output_drain(x)) {
+    if ((interest & SWIFTGI_WRITABLE) && (sgi_output_drain(x) || is_taken_soon(x))) {
         *events = SWIFTGI_WRITABLE;
         x->waiting_since = 0;
         return SWIFTGI_OK;
