@@ -456,10 +456,11 @@ static int await_exec(int failure)
 static int start_supervisor(lasting *state, server_rec *s)
 {
     struct timeval timeout = { .tv_sec = SEND_SECONDS };
-    int ends[2] = { -1, -1 }, failure[2] = { -1, -1 }, size = SEND_BUFFER, error = 0;
+    int ends[2] = { -1, -1 }, failure[2] = { -1, -1 }, size = SEND_BUFFER, yes = 1, error = 0;
     pid_t pid = -1;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0
+        || setsockopt(ends[1], SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0
         || pipe2(failure, O_CLOEXEC) < 0
         || setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0
         || (pid = fork()) < 0) {

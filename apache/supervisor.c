@@ -135,13 +135,21 @@ static void handle_message(void *data, size_t size, int descriptors[MESSAGE_DESC
     free(data);
 }
 
-static void take_descriptors(struct msghdr *message, int descriptors[MESSAGE_DESCRIPTORS])
+/* Takes the descriptors out of a message; false if it is not from httpd's parent. Its
+ * children have the socket, too, once the module has left the configuration and does not
+ * close it for them any more. */
+static bool take_descriptors(struct msghdr *message, int descriptors[MESSAGE_DESCRIPTORS])
 {
     struct cmsghdr *control;
+    struct ucred sender = { .pid = 0 };
     size_t i, count, n = 0;
 
     for (control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
-        if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) continue;
+        if (control->cmsg_level != SOL_SOCKET) continue;
+        if (control->cmsg_type == SCM_CREDENTIALS) {
+            memcpy(&sender, CMSG_DATA(control), sizeof(sender));
+        }
+        if (control->cmsg_type != SCM_RIGHTS) continue;
         count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         for (i = 0; i < count; i++) {
             int descriptor;
@@ -151,6 +159,7 @@ static void take_descriptors(struct msghdr *message, int descriptors[MESSAGE_DES
             else close(descriptor);
         }
     }
+    return sender.pid > 0 && sender.pid == getppid() && sender.uid == geteuid();
 }
 
 /* One message; false if there is none at the moment. */
@@ -158,7 +167,8 @@ static bool receive(void)
 {
     union {
         struct cmsghdr header;
-        char space[CMSG_SPACE(MESSAGE_DESCRIPTORS * sizeof(int))];
+        char space[CMSG_SPACE(MESSAGE_DESCRIPTORS * sizeof(int))
+                   + CMSG_SPACE(sizeof(struct ucred))];
     } control;
     int descriptors[MESSAGE_DESCRIPTORS] = { -1, -1 };
     struct iovec data = { .iov_base = malloc(SUPERVISOR_MESSAGE_LIMIT),
@@ -179,8 +189,14 @@ static bool receive(void)
         stop("httpd has ended");
         return false;
     }
-    take_descriptors(&message, descriptors);
-    handle_message(data.iov_base, (size_t)count, descriptors);
+    if (take_descriptors(&message, descriptors)) {
+        handle_message(data.iov_base, (size_t)count, descriptors);
+    }
+    else {
+        log_line(NULL, 0, LEVEL_CRITICAL,
+                 "SGI0409: a message did not come from httpd's parent and is ignored");
+        free(data.iov_base);
+    }
     for (i = 0; i < MESSAGE_DESCRIPTORS; i++) {
         if (descriptors[i] >= 0) close(descriptors[i]);
     }

@@ -153,7 +153,7 @@ static void *serve(void *data)
     }
     line[strcspn(line, "\n")] = '\0';
     count = answer_to(line, answer, sizeof(answer));
-    if (write(connection, answer, count) < 0) perror("answer");
+    if (write(connection, answer, count) < 0 && errno != EPIPE) perror("answer");
     close(connection);
     if (++served == maximum) say('m');
     active--;
