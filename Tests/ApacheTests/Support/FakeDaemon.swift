@@ -95,7 +95,7 @@ final class FakeDaemon: Sendable {
             close(connection)
         }
         let listener = Descriptors.receive(from: connection)
-        _ = write(connection, "x", 1)
+        _ = Glibc.send(connection, "x", 1, Int32(MSG_NOSIGNAL))
         return listener
     }
 
@@ -327,7 +327,7 @@ private enum Descriptors {
         transfer(bytes) { message, control in
             control.storeBytes(of: headerSize + 4, as: Int.self)
             control.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: Int32.self)
-            control.storeBytes(of: Int32(SCM_RIGHTS.rawValue), toByteOffset: 12, as: Int32.self)
+            control.storeBytes(of: Int32(SCM_RIGHTS), toByteOffset: 12, as: Int32.self)
             control.storeBytes(of: descriptor, toByteOffset: headerSize, as: Int32.self)
             return sendmsg(socket, &message, Int32(MSG_NOSIGNAL)) == bytes.count
         }
