@@ -1,10 +1,10 @@
 # Each target is a script; `make help` says what they do.
 PORT ?= 8080
-export PORT QUICK SCENARIO CONTESTANT
+export PORT COUNT SEED SEEDS SANITIZER QUICK SCENARIO CONTESTANT
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup module launcher applications run test check cost bench fuzz format install uninstall clean
+.PHONY: help setup module launcher applications run test stress sanitize check cost bench fuzz format install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' Makefile | expand -t 22
@@ -36,7 +36,7 @@ cost: module applications ## what a request costs: allocations, instructions (va
 	@Tests/Cost/httpd.sh .build/apache/.libs/mod_swiftgi.so .build/apps/release/libHello.so \
 	    .build/apps/release/libAsyncHello.so
 
-bench: module ## compare with peers: a table, report.json, charts; QUICK=1 SCENARIO= CONTESTANT=
+bench: module launcher ## compare with peers: a table, report.json, charts; QUICK=1 SCENARIO= CONTESTANT=
 	@.ci/bench
 
 fuzz: setup ## feed the decoders what a fuzzer makes up; SECONDS_EACH=60 FUZZERS=

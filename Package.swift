@@ -6,7 +6,8 @@ let samples = [
     "Index", "Hello", "Variables", "Echo", "Stream", "Download", "Form", "Middleware", "Guestbook", "Events",
 ]
 let testApplications = [
-    "Behaviour", "AsyncHello", "Waiting", "Conformance", "AsyncConformance", "Mirror", "ThrowsAtStart", "WithLifecycle",
+    "Behaviour", "AsyncHello", "ExecutorCost", "Waiting", "Conformance", "AsyncConformance", "Mirror", "ThrowsAtStart",
+    "WithLifecycle",
     "TwinA", "TwinB",
 ]
 

@@ -3,10 +3,13 @@
 #include "sgi_private.h"
 #include "sgi_check.h"
 #include "sgi_config.h"
+#include "sgi_daemon.h"
 #include "sgi_embedded.h"
 #include "sgi_handler.h"
 #include "sgi_input.h"
 #include "sgi_reload.h"
+#include "sgi_route.h"
+#include "sgi_supervisor.h"
 #include "sgi_target.h"
 #include "sgi_wait.h"
 
@@ -31,16 +34,23 @@ static void register_hooks(apr_pool_t *pool)
 
     /* the configuration */
     ap_hook_pre_config(sgi_config_reset, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(sgi_route_resolve, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_check_config(sgi_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     /* Before the logs are open, so that whoever starts httpd reads what is wrong. */
     ap_hook_open_logs(sgi_check_start, NULL, before_core, APR_HOOK_REALLY_FIRST);
     ap_hook_post_config(sgi_check_post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    /* Last: what is started knows the configuration that httpd goes on with. */
+    ap_hook_post_config(sgi_supervisor_post_config, NULL, NULL, APR_HOOK_LAST);
     ap_hook_post_config(announce, NULL, NULL, APR_HOOK_MIDDLE);
 
     /* the parent */
     ap_hook_monitor(sgi_reload_monitor, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_monitor(sgi_supervisor_monitor, NULL, NULL, APR_HOOK_MIDDLE);
 
-    /* the child: last, so that an application finds everything else ready */
+    /* the child: at first what is the parent's alone is closed; at last come applications,
+     * which find everything else ready */
+    ap_hook_child_init(sgi_supervisor_child_init, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_child_init(sgi_daemon_start, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(sgi_embedded_start, NULL, NULL, APR_HOOK_LAST);
 
     /* the request */

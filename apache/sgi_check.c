@@ -1,6 +1,7 @@
 /* sgi_check.c: trying libraries in processes of their own, so that the parent
  * never loads one. */
 #include "sgi_check.h"
+#include "sgi_route.h"
 
 #include <http_core.h>
 #include <unixd.h>
@@ -29,13 +30,29 @@ static void fail(sgi_verdict *verdict, const char *what)
     verdict->refusal = SGI_UNCHECKED;
 }
 
+/* Becomes the user of a process group. */
+static int take_on(const sgi_account *account, sgi_verdict *verdict)
+{
+    if (account->uid == 0) {
+        verdict->refusal = SGI_ROOT;
+        return -1;
+    }
+    if (setgroups((size_t)account->group_count, account->groups) < 0 || setgid(account->gid) < 0
+        || setuid(account->uid) < 0 || geteuid() == 0) {
+        fail(verdict, "setuid");
+        return -1;
+    }
+    return 0;
+}
+
 /* Becomes what the process will be that runs the library, as mod_unixd does it: its
  * user, and where ChrootDir leads; 0 if that worked. */
-static int drop_privileges(sgi_verdict *verdict)
+static int drop_privileges(const sgi_account *account, sgi_verdict *verdict)
 {
     const char *name = ap_unixd_config.user_name, *root = ap_unixd_config.chroot_dir;
 
     if (geteuid() != 0) return 0;
+    if (account) return take_on(account, verdict);
     if (ap_unixd_config.user_id == 0) {
         verdict->refusal = SGI_ROOT;
         return -1;
@@ -70,7 +87,7 @@ static void leave(void)
     _exit(1);
 }
 
-static void run_child(const char *path, int out)
+static void run_child(const char *path, const sgi_account *account, int out)
 {
     static const int fatal[] = { SIGSEGV, SIGBUS, SIGILL, SIGABRT, SIGFPE, SIGTRAP, SIGTERM };
     const swiftgi_application_table *table;
@@ -94,7 +111,7 @@ static void run_child(const char *path, int out)
     }
     close_range(4, ~0U, 0);
     memset(&verdict, 0, sizeof(verdict));
-    if (drop_privileges(&verdict) == 0) {
+    if (drop_privileges(account, &verdict) == 0) {
         sgi_library_open(path, &verdict, &handle);
         if (!verdict.refusal) sgi_library_get_table(handle, &verdict, &table);
     }
@@ -134,7 +151,7 @@ static int receive(int in, sgi_verdict *verdict)
     return 1;
 }
 
-void sgi_check_library(const char *path, sgi_verdict *verdict)
+void sgi_check_library(const char *path, const sgi_account *account, sgi_verdict *verdict)
 {
     int ends[2], result, status = 0;
     pid_t pid;
@@ -145,7 +162,7 @@ void sgi_check_library(const char *path, sgi_verdict *verdict)
         return;
     }
     pid = fork();
-    if (pid == 0) run_child(path, ends[1]);
+    if (pid == 0) run_child(path, account, ends[1]);
     close(ends[1]);
     if (pid < 0) {
         fail(verdict, "fork");
@@ -173,19 +190,40 @@ void sgi_check_library(const char *path, sgi_verdict *verdict)
     }
 }
 
-/* Tries every declared library; the number of those that are refused. */
+/* Tries a library as each group's user that is to run it. */
+static int check_for_groups(server_rec *s, int level, const sgi_library *library)
+{
+    const sgi_backend *backend;
+    int refused = 0;
+
+    for (backend = sgi_group_backends(); backend; backend = backend->next) {
+        sgi_verdict verdict;
+
+        if (strcmp(backend->library, library->path)) continue;
+        sgi_check_library(library->path, &backend->group->account, &verdict);
+        if (!verdict.refusal) continue;
+        sgi_library_log_refusal(library, &verdict, level, s, NULL);
+        refused++;
+    }
+    return refused;
+}
+
+/* Tries every declared library; the number of those that are refused, and of other
+ * mistakes. */
 static int check_all(server_rec *s, int level)
 {
     const char *dynamic_path = NULL;
     sgi_verdict dynamic;
     sgi_library *library;
-    int refused = 0;
+    int refused = sgi_route_check(s, level);
 
     memset(&dynamic, 0, sizeof(dynamic));
     for (library = sgi_library_first(); library; library = library->next) {
         sgi_verdict verdict;
 
-        sgi_check_library(library->path, &verdict);
+        refused += check_for_groups(s, level, library);
+        if (!library->is_embedded) continue;
+        sgi_check_library(library->path, NULL, &verdict);
         if (dynamic_path) sgi_library_conflict(dynamic_path, &dynamic, &verdict);
         if (!verdict.refusal) {
             if (verdict.is_dynamic && !dynamic_path) {

@@ -3,6 +3,7 @@
 #ifndef SGI_CHECK_H
 #define SGI_CHECK_H
 
+#include "sgi_group.h"
 #include "sgi_library.h"
 
 /* check_config: for configtest and restarts, tries every declared library as the
@@ -19,7 +20,8 @@ int sgi_check_start(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
 int sgi_check_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                           server_rec *s);
 
-/* Tries one library in a child process, waiting at most 10 s. */
-void sgi_check_library(const char *path, sgi_verdict *verdict);
+/* Tries one library in a child process, waiting at most 10 s. `account` is who will run it;
+ * NULL: httpd's User. */
+void sgi_check_library(const char *path, const sgi_account *account, sgi_verdict *verdict);
 
 #endif /* SGI_CHECK_H */

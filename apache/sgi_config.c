@@ -12,6 +12,8 @@ int sgi_config_reset(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 
     global = unset;
     sgi_library_reset(pconf);
+    sgi_group_reset(pconf);
+    sgi_route_reset(pconf);
     return OK;
 }
 
@@ -109,6 +111,21 @@ static sgi_alias *push_alias(cmd_parms *cmd, sgi_server_config *config, const ch
     return alias;
 }
 
+/* The options behind an alias's library. */
+static const char *set_alias_option(cmd_parms *cmd, sgi_alias *alias, const char *option)
+{
+    static const char process_group[] = "process-group=";
+    const char *wrong = NULL;
+
+    if (!option) return NULL;
+    if (strncmp(option, process_group, sizeof(process_group) - 1)) {
+        return error(cmd, apr_psprintf(cmd->pool,
+                                       "\"%s\" is no option; there is process-group=", option));
+    }
+    alias->process_group = sgi_route_declare(cmd, option + sizeof(process_group) - 1, &wrong);
+    return wrong ? error(cmd, apr_pstrcat(cmd->pool, "process-group: ", wrong, NULL)) : NULL;
+}
+
 /* httpd takes "." and ".." out of the paths that aliases are compared with. */
 static int has_dot_segment(const char *path)
 {
@@ -122,7 +139,8 @@ static int has_dot_segment(const char *path)
     return 0;
 }
 
-static const char *add_alias(cmd_parms *cmd, void *dir, const char *path, const char *target)
+static const char *add_alias(cmd_parms *cmd, void *dir, const char *path, const char *target,
+                             const char *option)
 {
     sgi_server_config *config =
         ap_get_module_config(cmd->server->module_config, &swiftgi_module);
@@ -151,11 +169,11 @@ static const char *add_alias(cmd_parms *cmd, void *dir, const char *path, const 
     alias->path = apr_pstrmemdup(cmd->pool, path, length);
     alias->path_length = length;
     alias->library = library_of(cmd, alias->target);
-    return NULL;
+    return set_alias_option(cmd, alias, option);
 }
 
 static const char *add_alias_match(cmd_parms *cmd, void *dir, const char *pattern,
-                                   const char *target)
+                                   const char *target, const char *option)
 {
     sgi_server_config *config =
         ap_get_module_config(cmd->server->module_config, &swiftgi_module);
@@ -169,7 +187,7 @@ static const char *add_alias_match(cmd_parms *cmd, void *dir, const char *patter
     if (!alias) return error(cmd, no_target);
     alias->pattern = compiled;
     if (!strchr(alias->target, '$')) alias->library = library_of(cmd, alias->target);
-    return NULL;
+    return set_alias_option(cmd, alias, option);
 }
 
 static const char *set_switch(cmd_parms *cmd, void *dir, const char *value)
@@ -262,15 +280,73 @@ static const char *set_reload(cmd_parms *cmd, void *dir, int value)
     return NULL;
 }
 
+static const char *set_restrict_embedded(cmd_parms *cmd, void *dir, int value)
+{
+    const char *err = server_only(cmd);
+
+    if (err) return err;
+    global.restrict_embedded = value;
+    return NULL;
+}
+
+static const char *set_process_group(cmd_parms *cmd, void *dir, const char *name)
+{
+    sgi_dir_config *config = dir;
+    const char *wrong;
+
+    config->process_group = sgi_route_declare(cmd, name, &wrong);
+    return wrong ? error(cmd, wrong) : NULL;
+}
+
+static const char *set_restrict_process(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    sgi_dir_config *config = dir;
+    apr_array_header_t *names = apr_array_make(cmd->pool, argc + 1, sizeof(const char *));
+    int i;
+
+    if (argc < 1) {
+        return error(cmd, "the value must be names of process groups, or %{GLOBAL} for httpd "
+                          "itself");
+    }
+    for (i = 0; i < argc; i++) {
+        const char *wrong =
+            strcmp(argv[i], "%{GLOBAL}") ? sgi_group_check_name(cmd->pool, argv[i]) : NULL;
+
+        if (wrong) return error(cmd, wrong);
+        APR_ARRAY_PUSH(names, const char *) = argv[i];
+    }
+    config->permitted_groups = names;
+    return NULL;
+}
+
 #define OFFSET(name) (void *)APR_OFFSETOF(sgi_dir_config, name)
 
 const command_rec sgi_config_commands[] = {
-    AP_INIT_TAKE2("SwiftGIScriptAlias", add_alias, NULL, RSRC_CONF,
-                  "A URL path and the application library that serves what lies below it. "
-                  "The longest path that matches wins."),
-    AP_INIT_TAKE2("SwiftGIScriptAliasMatch", add_alias_match, NULL, RSRC_CONF,
-                  "A regular expression for URL paths and the application library that serves "
-                  "them, in which $1 to $9 stand for what the groups matched."),
+    AP_INIT_TAKE23("SwiftGIScriptAlias", add_alias, NULL, RSRC_CONF,
+                   "A URL path and the application library that serves what lies below it; "
+                   "process-group=name says who runs it. The longest path that matches wins."),
+    AP_INIT_TAKE23("SwiftGIScriptAliasMatch", add_alias_match, NULL, RSRC_CONF,
+                   "A regular expression for URL paths and the application library that serves "
+                   "them, in which $1 to $9 stand for what the groups matched; "
+                   "process-group=name says who runs it."),
+    AP_INIT_TAKE_ARGV(
+        "SwiftGIDaemonProcess", sgi_group_define, NULL, RSRC_CONF,
+        "The name of a group of processes that run applications outside of httpd, "
+        "and its options."),
+    AP_INIT_TAKE1("SwiftGIProcessGroup", set_process_group, NULL, RSRC_CONF | ACCESS_CONF,
+                  "The process group that runs the applications here; %{GLOBAL}, the default, "
+                  "for httpd itself."),
+    AP_INIT_FLAG("SwiftGIRestrictEmbedded", set_restrict_embedded, NULL, RSRC_CONF,
+                 "On to permit no application in httpd itself; Off by default."),
+    AP_INIT_TAKE_ARGV("SwiftGIRestrictProcess", set_restrict_process, NULL,
+                      RSRC_CONF | ACCESS_CONF,
+                      "The process groups that may run applications here; any by default."),
+    AP_INIT_TAKE1("SwiftGISocketDirectory", sgi_group_set_socket_directory, NULL, RSRC_CONF,
+                  "The directory for the sockets of the process groups; swiftgi below "
+                  "DefaultRuntimeDir by default."),
+    AP_INIT_TAKE1("SwiftGILauncher", sgi_group_set_launcher, NULL, RSRC_CONF,
+                  "The path of swiftgi-run, which runs a library as a process of a group; by "
+                  "default it stands beside the module or in /usr/bin."),
     AP_INIT_TAKE1("SwiftGIPassAuthorization", set_switch, OFFSET(pass_authorization),
                   OR_FILEINFO,
                   "Whether applications see the Authorization field: On, Off, or Auto (the "

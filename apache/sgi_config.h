@@ -4,31 +4,35 @@
 
 #include "sgi_private.h"
 #include "sgi_library.h"
+#include "sgi_route.h"
 
 /* The settings of a directory: X(type, name, unset, default). Made while the
  * configuration is read, merged on the way to a request, read-only from then. */
 #define SGI_DIR_SETTINGS(X) \
-    X(int, pass_authorization, -1, SGI_AUTO)                  /* an sgi_switch */ \
-    X(int, map_head_to_get, -1, SGI_AUTO)                     /* an sgi_switch */ \
-    X(apr_interval_time_t, request_timeout, -1, 0)            /* 0: none */ \
-    X(int, error_override, -1, 0)                             /* boolean */ \
-    X(const apr_array_header_t *, error_statuses, NULL, NULL) /* of int; NULL: all */
+    X(int, pass_authorization, -1, SGI_AUTO)                    /* an sgi_switch */ \
+    X(int, map_head_to_get, -1, SGI_AUTO)                       /* an sgi_switch */ \
+    X(apr_interval_time_t, request_timeout, -1, 0)              /* 0: none */ \
+    X(int, error_override, -1, 0)                               /* boolean */ \
+    X(const apr_array_header_t *, error_statuses, NULL, NULL)   /* of int; NULL: all */ \
+    X(const sgi_route *, process_group, NULL, NULL)             /* NULL: embedded */ \
+    X(const apr_array_header_t *, permitted_groups, NULL, NULL) /* of char *; NULL: all */
 
 typedef enum sgi_switch { SGI_OFF, SGI_ON, SGI_AUTO } sgi_switch;
 
 #define SGI_MEMBER(type, name, unset, standard) type name;
-typedef struct sgi_dir_config {
+struct sgi_dir_config {
     SGI_DIR_SETTINGS(SGI_MEMBER)
-} sgi_dir_config;
+};
 
 /* One SwiftGIScriptAlias or SwiftGIScriptAliasMatch. */
-typedef struct sgi_alias {
+struct sgi_alias {
     const char *path; /* without slash at its end, "" for "/"; NULL: a pattern */
     apr_size_t path_length;
-    ap_regex_t *pattern;  /* NULL: a path */
-    const char *target;   /* the library's path, or a template with $0 to $9 */
-    sgi_library *library; /* NULL if the target depends on the request */
-} sgi_alias;
+    ap_regex_t *pattern;            /* NULL: a path */
+    const char *target;             /* the library's path, or a template with $0 to $9 */
+    sgi_library *library;           /* NULL if the target depends on the request */
+    const sgi_route *process_group; /* NULL: as the settings of the directory say */
+};
 
 /* The settings of a server: its own aliases before those it inherits. */
 typedef struct sgi_server_config {
@@ -39,6 +43,7 @@ typedef struct sgi_server_config {
  * configuration is read, read-only from then on. */
 typedef struct sgi_global_config {
     int reload;             /* boolean */
+    int restrict_embedded;  /* boolean */
     int backtrace;          /* boolean */
     const char *backtracer; /* path of swift-backtrace, or NULL: look for it */
 } sgi_global_config;

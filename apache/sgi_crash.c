@@ -107,7 +107,7 @@ static int report(const char *signal_name, const swiftgi_request *x)
     if (x) {
         out = log_descriptor(x->r->server);
         append(&l, "application ");
-        append(&l, x->library->name);
+        append(&l, x->application);
         append(&l, " was killed by ");
         append(&l, signal_name);
         append(&l, " while it served request ");
@@ -213,27 +213,31 @@ static const char *find_backtracer(void)
     return NULL;
 }
 
+const char *sgi_crash_settings(apr_pool_t *pool, const char *program, const char **tried)
+{
+    if (!program) program = find_backtracer();
+    *tried = program ? program : "swift-backtrace";
+    if (!program || access(program, X_OK) < 0) return NULL;
+    return apr_pstrcat(pool,
+                       "enable=yes,interactive=no,color=no,threads=crashed,images=none,"
+                       "registers=none,swift-backtrace=",
+                       program, NULL);
+}
+
 void sgi_crash_prepare(server_rec *s)
 {
     const sgi_global_config *global = sgi_config_global();
-    const char *program;
-    char settings[1024];
+    const char *settings, *tried;
 
-    setenv("SWIFT_BACKTRACE", "enable=no", 1);
+    setenv("SWIFT_BACKTRACE", SGI_CRASH_NO_BACKTRACE, 1);
     if (!global->backtrace) return;
-    program = global->backtracer ? global->backtracer : find_backtracer();
-    if (!program || access(program, X_OK) < 0) {
+    settings = sgi_crash_settings(s->process->pool, global->backtracer, &tried);
+    if (!settings) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, SGI_LOGNO(0040)
                      "SwiftGIBacktrace: %s cannot be run, crashes are logged without "
-                     "backtrace; name the swift-backtrace of the Swift toolchain",
-                     program ? program : "swift-backtrace");
+                     "backtrace; name the swift-backtrace of the Swift toolchain", tried);
         return;
     }
-    apr_snprintf(
-        settings, sizeof(settings),
-        "enable=yes,interactive=no,color=no,threads=crashed,images=none,registers=none,"
-        "swift-backtrace=%s",
-        program);
     setenv("SWIFT_BACKTRACE", settings, 1);
     /* A process that changed its user can't be looked into otherwise. */
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);

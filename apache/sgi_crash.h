@@ -10,6 +10,12 @@
  * handling find what it needs, if the configuration asks for backtraces. */
 void sgi_crash_prepare(server_rec *s);
 
+/* SWIFT_BACKTRACE for processes whose crashes are to be logged: `program` is the
+ * swift-backtrace, or NULL, to look for it. NULL if it can't be run; `*tried` says what. */
+const char *sgi_crash_settings(apr_pool_t *pool, const char *program, const char **tried);
+
+#define SGI_CRASH_NO_BACKTRACE "enable=no"
+
 /* Around the loading of a library: a Swift runtime takes over the fatal signals
  * when it is loaded, if nobody has. */
 void sgi_crash_before_load(void);

@@ -248,7 +248,8 @@ void sgi_embedded_start(apr_pool_t *pchild, server_rec *s)
     apr_pool_cleanup_register(child.pool, NULL, release_streams, apr_pool_cleanup_null);
     sgi_crash_prepare(s);
     for (library = sgi_library_first(); library; library = library->next) {
-        if (library->state == SGI_UNLOADED) start(library, child.pool, NULL);
+        if (library->is_embedded && library->state == SGI_UNLOADED)
+            start(library, child.pool, NULL);
     }
 }
 

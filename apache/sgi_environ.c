@@ -317,6 +317,23 @@ void sgi_environ_fields(swiftgi_request *x, swiftgi_visitor visit, void *context
     visit_fields(x, x->r->headers_in, visit, context);
 }
 
+void sgi_environ_hidden_fields(swiftgi_request *x, swiftgi_visitor visit, void *context)
+{
+    const apr_array_header_t *fields = apr_table_elts(x->r->headers_in);
+    int i;
+
+    for (i = 0; i < fields->nelts; i++) {
+        const apr_table_entry_t *field = &APR_ARRAY_IDX(fields, i, apr_table_entry_t);
+        char variable[256];
+
+        if (field->key && !variable_of_field(field->key, variable, sizeof(variable))
+            && ap_cstr_casecmp(field->key, "Content-Type")
+            && ap_cstr_casecmp(field->key, "Content-Length") && !is_withheld(x, field->key)) {
+            visit(context, bytes_of(field->key), bytes_of(field->val));
+        }
+    }
+}
+
 void sgi_environ_trailers(swiftgi_request *x, swiftgi_visitor visit, void *context)
 {
     if (x->input_ended && x->r->trailers_in) {

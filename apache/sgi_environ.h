@@ -10,4 +10,7 @@ void sgi_environ_variables(swiftgi_request *x, swiftgi_visitor visit, void *cont
 void sgi_environ_fields(swiftgi_request *x, swiftgi_visitor visit, void *context);
 void sgi_environ_trailers(swiftgi_request *x, swiftgi_visitor visit, void *context);
 
+/* The fields that no variable stands for. */
+void sgi_environ_hidden_fields(swiftgi_request *x, swiftgi_visitor visit, void *context);
+
 #endif /* SGI_ENVIRON_H */

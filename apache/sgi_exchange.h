@@ -15,6 +15,10 @@ struct swiftgi_request {
     const sgi_dir_config *config;
     sgi_library *library;
     const sgi_target *target;
+    const char *application; /* its name, for the log */
+    /* Goes on with the request when it was suspended; as sgi_embedded_resume(). NULL: it can't
+     * be suspended. */
+    swiftgi_status (*resume)(swiftgi_request *x, uint32_t events);
     int entry_status;   /* r->status before: an error document's is its error's */
     const char *method; /* what the application sees, after SwiftGIMapHEADToGET */
 
@@ -36,6 +40,8 @@ struct swiftgi_request {
     int answered;               /* boolean: httpd has answered in the middle of it */
     int has_validator;          /* boolean: the head has ETag or Last-Modified */
     int answer;                 /* a status that httpd answers instead, or 0 */
+    int failure;                /* what httpd answers if it fails, in place of what the outcome
+                                   says; or 0 */
     apr_table_t *surviving;     /* fields that its answer gets; NULL: none */
     apr_table_t *interim;       /* the fields of an informational head; or NULL */
     int interim_status;         /* its status, or 0 */
@@ -43,13 +49,18 @@ struct swiftgi_request {
     /* sgi_wait.c */
     swiftgi_waker *waker;     /* or NULL: it has not waited yet */
     void *task;               /* the application's, while it is suspended */
+    int stand_in;             /* the descriptor that httpd polls while it is suspended */
     uint32_t interest;        /* what it waits for */
     uint32_t events;          /* what has come while it was suspended */
     apr_time_t waiting_since; /* for this; 0: not any more */
     apr_time_t aside_since;   /* when it was suspended */
     apr_time_t deadline;      /* or 0 */
+    apr_time_t alarm;         /* when it wants to be woken; or 0 */
     int knows_of_stop;        /* boolean: it was told that the server ends */
     int is_nested;            /* boolean: another request is being served around it */
+
+    /* sgi_daemon.c */
+    struct sgi_forward *forward; /* NULL: it is not served by a daemon */
 };
 
 #endif /* SGI_EXCHANGE_H */

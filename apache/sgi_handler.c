@@ -1,6 +1,7 @@
 /* sgi_handler.c: the handler: what is checked before an application runs, and the
  * way through it. */
 #include "sgi_handler.h"
+#include "sgi_daemon.h"
 #include "sgi_embedded.h"
 #include "sgi_exchange.h"
 #include "sgi_output.h"
@@ -9,6 +10,7 @@
 #include <http_core.h>
 #include <http_protocol.h>
 #include <util_filter.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 
 /* When a client may try an application again that did not start. */
@@ -62,16 +64,44 @@ static int check_library(request_rec *r, const sgi_library *library)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
+/* Finds who runs the application: a process group, or `*library` in this process. */
+static int find_application(request_rec *r, const sgi_target *target,
+                            const sgi_dir_config *config, const sgi_backend **backend,
+                            sgi_library **library)
+{
+    const sgi_group *group;
+    int status = sgi_route_select(r, target->alias, config, &group);
+
+    if (status != OK) return status;
+    if (!group) {
+        *library = target->library;
+        if (!*library || sgi_embedded_state(*library) == SGI_UNLOADED) {
+            *library = sgi_embedded_find(r);
+        }
+        return check_library(r, *library);
+    }
+    *backend = sgi_group_backend(group, r->filename);
+    if (*backend) return OK;
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SGI_LOGNO(0453)
+                  "process group %s does not run %s: no SwiftGIScriptAlias names it",
+                  group->name, r->filename);
+    return HTTP_SERVICE_UNAVAILABLE;
+}
+
 int sgi_handler(request_rec *r)
 {
     swiftgi_request *x;
     const sgi_target *target;
+    const sgi_dir_config *config;
+    const sgi_backend *backend = NULL;
+    sgi_library *library = NULL;
     swiftgi_status outcome;
     int status;
 
     if (!r->handler || strcmp(r->handler, SGI_HANDLER)) return DECLINED;
+    config = sgi_config_for(r);
     if ((status = sgi_target_resolve(r, &target)) != OK
-        || (status = check_library(r, target->library)) != OK
+        || (status = find_application(r, target, config, &backend, &library)) != OK
         || (status = check_length(r)) != OK) {
         return status;
     }
@@ -79,12 +109,21 @@ int sgi_handler(request_rec *r)
     x->r = r;
     x->entry_status = r->status;
     x->target = target;
-    x->library = target->library;
-    x->config = sgi_config_for(r);
+    x->library = library;
+    x->config = config;
     x->method = is_head_seen_as_get(r, x->config->map_head_to_get) ? "GET" : r->method;
     if (x->config->request_timeout > 0)
         x->deadline = r->request_time + x->config->request_timeout;
-    outcome = sgi_embedded_serve(x);
+    if (backend) {
+        x->application = apr_filepath_name_get(backend->library);
+        x->resume = sgi_daemon_resume;
+        outcome = sgi_daemon_serve(x, backend);
+    }
+    else {
+        x->application = x->library->name;
+        if (swiftgi_application_can_resume(x->library->table)) x->resume = sgi_embedded_resume;
+        outcome = sgi_embedded_serve(x);
+    }
     if (outcome == SWIFTGI_SUSPENDED) return SUSPENDED;
     status = sgi_output_finish(x, outcome);
     sgi_wait_end(x);

@@ -58,6 +58,7 @@ typedef struct sgi_library {
     const char *directive; /* what declared it, or NULL: a request */
     const char *where;     /* file:line of that directive */
     sgi_identity identity; /* the version that was checked at start */
+    int is_embedded;       /* boolean: requests for it may be served in httpd itself */
     int *crashes;          /* how often it crashed at its start, counted by all children of
                                this generation; or NULL */
     struct sgi_library *next;

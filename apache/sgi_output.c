@@ -21,7 +21,7 @@
 static swiftgi_status refuse(swiftgi_request *x, const char *what)
 {
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, SGI_LOGNO(0035)
-                  "application %s: %s in the head of the response", x->library->name, what);
+                  "application %s: %s in the head of the response", x->application, what);
     return SWIFTGI_MISUSE;
 }
 
@@ -363,7 +363,7 @@ static swiftgi_status keep_length(swiftgi_request *x, apr_off_t *count, uint32_t
     if (*count > x->remaining || ((*flags & SWIFTGI_LAST) && *count < x->remaining)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, SGI_LOGNO(0039)
                       "application %s: a body of another length than it said, by %"
-                      APR_OFF_T_FMT " bytes", x->library->name, *count - x->remaining);
+                      APR_OFF_T_FMT " bytes", x->application, *count - x->remaining);
         *flags = *count > x->remaining ? *flags | SWIFTGI_LAST
                                        : (*flags & ~(uint32_t)SWIFTGI_LAST) | SWIFTGI_FLUSH;
         if (*count > x->remaining) *count = x->remaining;
@@ -457,14 +457,16 @@ swiftgi_status sgi_output_send_file(swiftgi_request *x, int descriptor, int64_t 
         e = apr_brigade_insert_file(x->output, file, offset, count, r->pool);
         if (core->enable_mmap == ENABLE_MMAP_OFF) apr_bucket_file_enable_mmap(e, 0);
     }
-    status = pass(x, flags);
-    return status == SWIFTGI_OK ? kept : status;
+    status = flags & SWIFTGI_NONBLOCKING ? pass_without_waiting(x, flags) : pass(x, flags);
+    return kept != SWIFTGI_OK && (status == SWIFTGI_OK || status == SWIFTGI_AGAIN) ? kept
+                                                                                   : status;
 }
 
 /* ---- the end ---- */
 
-static int status_of(swiftgi_status outcome)
+static int status_of(const swiftgi_request *x, swiftgi_status outcome)
 {
+    if (x->failure) return x->failure;
     switch (outcome) {
     case SWIFTGI_TOO_LARGE: return HTTP_REQUEST_ENTITY_TOO_LARGE;
     case SWIFTGI_CLIENT_GONE:
@@ -567,7 +569,7 @@ int sgi_output_finish(swiftgi_request *x, swiftgi_status outcome)
     if (outcome == SWIFTGI_OK && !x->complete) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, SGI_LOGNO(0042)
                       "application %s returned without having completed its response",
-                      x->library->name);
+                      x->application);
         outcome = SWIFTGI_FAILED;
     }
     if (x->complete && !x->answer) {
@@ -587,5 +589,5 @@ int sgi_output_finish(swiftgi_request *x, swiftgi_status outcome)
     }
     if (is_head_on_its_way(x)) return abort_response(x);
     clear_head(x);
-    return status_of(outcome);
+    return status_of(x, outcome);
 }

@@ -41,10 +41,11 @@ int sgi_reload_monitor(apr_pool_t *p, server_rec *s)
         sgi_identity present;
         sgi_verdict verdict;
 
-        if (!has_changed(library, &present, ptemp)) continue;
+        /* Those that only daemons run are the supervisor's business. */
+        if (!library->is_embedded || !has_changed(library, &present, ptemp)) continue;
         /* Whatever the verdict: this version has had its chance. */
         library->identity = present;
-        sgi_check_library(library->path, &verdict);
+        sgi_check_library(library->path, NULL, &verdict);
         library->state = verdict.refusal ? SGI_REFUSED : SGI_UNLOADED;
         if (verdict.refusal) {
             sgi_library_log_refusal(library, &verdict, APLOG_ERR, s, NULL);

@@ -85,6 +85,7 @@ static sgi_target *target_of_alias(request_rec *r, match *found)
 
     if (r->uri[0] != '/' || !find_alias(config->aliases, r->uri, found)) return NULL;
     target = apr_pcalloc(r->pool, sizeof(*target));
+    target->alias = found->alias;
     target->library = found->alias->library;
     behind = r->uri + found->start + found->length;
     if (found->alias->path) {
@@ -173,7 +174,6 @@ int sgi_target_resolve(request_rec *r, const sgi_target **result)
             }
             target->path_info = r->path_info;
         }
-        target->library = sgi_embedded_find(r);
     }
     *result = target;
     return OK;

@@ -3,10 +3,12 @@
 #define SGI_TARGET_H
 
 #include "sgi_library.h"
+#include "sgi_route.h"
 
 /* Where a request leads. Lives as long as the request. */
 typedef struct sgi_target {
-    sgi_library *library;
+    const sgi_alias *alias;  /* NULL: only a handler led to it */
+    sgi_library *library;    /* NULL: the alias does not say */
     const char *script_name; /* never ends in a slash */
     const char *path_info;   /* empty or begins with a slash */
 } sgi_target;

@@ -3,9 +3,9 @@
  * A request waits attached, on its thread, or suspended: the thread goes back to
  * httpd, and the connection with it, in CONN_STATE_ASYNC_WAITIO. httpd then polls
  * the descriptor of the connection's socket; while the request is suspended that is
- * the waker's eventfd in place of the client's. To write to it from any thread brings
- * the connection back to a worker, where process_connection finds the request and
- * goes on with it. Keep-alive, pipelining, TLS and lingering close stay httpd's.
+ * another one in place of the client's: the waker's eventfd, or what stands in for a
+ * connection to a daemon and the waker together. When it is readable, the connection comes
+ * back to a worker, where process_connection finds the request and goes on with it. Keep-alive, pipelining, TLS and lingering close stay httpd's.
  *
  * What the client does meanwhile is for a thread of our own to see, the watcher: it
  * has the client's descriptor in an epoll set, and wakes the request. It also sees to
@@ -49,6 +49,10 @@
 
 /* Wakers that are kept for the next request: making one costs a system call. */
 #define SPARE_WAKERS 64
+
+/* How long a request waits on its thread for its client to take what was written. One
+ * that reads does so within that time, and to put the request aside costs more. */
+#define TAKING_NANOSECONDS 200000
 
 /* How many of the watcher's events are taken at a time. */
 #define WATCHER_EVENTS 64
@@ -142,7 +146,7 @@ static void clear_waker(swiftgi_waker *waker)
     if (read(waker->fd, &count, sizeof(count)) < 0) return;
 }
 
-static swiftgi_waker *make_waker(void)
+swiftgi_waker *sgi_wait_make_waker(void)
 {
     swiftgi_waker *waker;
 
@@ -197,20 +201,25 @@ void sgi_wait_release(swiftgi_waker *waker)
     pthread_mutex_unlock(&gate.mutex);
 }
 
-static void retain_waker(swiftgi_waker *waker)
+void sgi_wait_retain(swiftgi_waker *waker)
 {
     __atomic_add_fetch(&waker->references, 1, __ATOMIC_RELAXED);
 }
 
+int sgi_wait_waker_descriptor(const swiftgi_waker *waker)
+{
+    return waker->fd;
+}
+
 swiftgi_waker *sgi_wait_waker(swiftgi_request *x)
 {
-    if (!x->waker) x->waker = make_waker();
+    if (!x->waker) x->waker = sgi_wait_make_waker();
     if (!x->waker) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, errno, x->r, SGI_LOGNO(0060)
                       "no descriptor for a request that has to wait");
         return NULL;
     }
-    retain_waker(x->waker);
+    sgi_wait_retain(x->waker);
     return x->waker;
 }
 
@@ -236,7 +245,7 @@ void sgi_wait_wake(swiftgi_waker *waker)
                 if (gate.last) gate.last->next = waker;
                 else gate.first = waker;
                 gate.last = waker;
-                retain_waker(waker);
+                sgi_wait_retain(waker);
             }
         }
     }
@@ -311,6 +320,18 @@ static apr_time_t last_moment(void)
            + apr_time_from_sec(seconds > ANSWER_SECONDS ? seconds - ANSWER_SECONDS : seconds);
 }
 
+/* The earlier of two times, of which 0 is none. */
+static apr_time_t earlier(apr_time_t a, apr_time_t b)
+{
+    return !a || (b && b < a) ? b : a;
+}
+
+/* When the clock has something for a request by its own wish, or 0. */
+static apr_time_t next_time(const swiftgi_request *x)
+{
+    return earlier(x->deadline, x->alarm);
+}
+
 /* Events that only a clock brings; tells of a stop once. */
 static uint32_t timed_events(swiftgi_request *x, uint32_t interest, apr_time_t now)
 {
@@ -318,6 +339,7 @@ static uint32_t timed_events(swiftgi_request *x, uint32_t interest, apr_time_t n
     uint32_t events = 0;
 
     if (x->deadline && now >= x->deadline) events |= SWIFTGI_DEADLINE;
+    if (x->alarm && now >= x->alarm) events |= SWIFTGI_WOKEN;
     if (last && !x->knows_of_stop) {
         x->knows_of_stop = 1;
         events |= SWIFTGI_STOPPING;
@@ -334,10 +356,11 @@ static uint32_t timed_events(swiftgi_request *x, uint32_t interest, apr_time_t n
 
 /* ---- waiting on the thread ---- */
 
-static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
+static swiftgi_status wait_attached(swiftgi_request *x, int source, short source_events,
+                                    uint32_t *events)
 {
     conn_rec *c = x->r->connection;
-    struct pollfd items[2] = { { .fd = x->waker->fd, .events = POLLIN }, { .fd = -1 } };
+    struct pollfd items[2] = { { .fd = source, .events = source_events }, { .fd = -1 } };
     apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
     apr_os_sock_t fd;
     apr_pollfd_t pollfd;
@@ -365,10 +388,9 @@ static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
     }
     while (!*events) {
         int tick = c->master ? STREAM_TICK_MILLISECONDS : TICK_MILLISECONDS;
-        apr_time_t end = last_moment();
+        apr_time_t end = earlier(next_time(x), last_moment());
         int count, state = 0;
 
-        if (x->deadline && (!end || x->deadline < end)) end = x->deadline;
         if (end) {
             apr_time_t left = end - apr_time_now();
 
@@ -398,7 +420,7 @@ static swiftgi_status wait_attached(swiftgi_request *x, uint32_t *events)
     if (*events & (SWIFTGI_READABLE | SWIFTGI_WRITABLE | SWIFTGI_STALLED)) x->waiting_since = 0;
     /* For the access log, and so that nobody writes to it. */
     if (*events & SWIFTGI_GONE) c->aborted = 1;
-    attach_waker(x->waker);
+    if (x->waker) attach_waker(x->waker);
     return SWIFTGI_OK;
 }
 
@@ -454,10 +476,7 @@ static apr_time_t next_pulse(const swiftgi_request *x)
 /* When the clock has something for the request, at the latest. */
 static apr_time_t next_event(const swiftgi_request *x)
 {
-    apr_time_t next = next_pulse(x), last = last_moment();
-
-    if (x->deadline && x->deadline < next) next = x->deadline;
-    return last && last < next ? last : next;
+    return earlier(next_pulse(x), earlier(next_time(x), last_moment()));
 }
 
 /* Returns when to look next. */
@@ -619,21 +638,20 @@ static sgi_connection *connection_of(conn_rec *c)
     return ap_get_module_config(c->conn_config, &swiftgi_module);
 }
 
-/* Whether the thread that serves this request can go: the way back leads through
- * process_connection to a request that httpd itself has handed to its handler. */
-static int can_suspend(const swiftgi_request *x)
+/* The way back leads through process_connection to a request that httpd itself has handed to
+ * its handler. */
+int sgi_wait_can_suspend(const swiftgi_request *x)
 {
     const request_rec *r = x->r;
     const conn_rec *c = r->connection;
     const sgi_connection *k = connection_of(r->connection);
 
     return child.can_suspend && k && k->is_inside && c->cs && !c->master
-           && !c->clogging_input_filters && !r->main && !r->prev && !x->is_nested
-           && swiftgi_application_can_resume(x->library->table);
+           && !c->clogging_input_filters && !r->main && !r->prev && !x->is_nested && x->resume;
 }
 
-/* Puts a request aside. Returns whether that was possible. */
-static int suspend(swiftgi_request *x, void *task)
+/* Puts a request aside; httpd polls `stand_in` for it. Returns whether that was possible. */
+static int suspend(swiftgi_request *x, void *task, int stand_in)
 {
     sgi_connection *k = connection_of(x->r->connection);
     watcher_slot *slot;
@@ -645,6 +663,7 @@ static int suspend(swiftgi_request *x, void *task)
         return 0;
     }
     x->task = task;
+    x->stand_in = stand_in;
     x->events = 0;
     x->aside_since = apr_time_now();
     k->aside = x;
@@ -678,6 +697,31 @@ static uint32_t take_up(sgi_connection *k)
     return events ? events : SWIFTGI_WOKEN;
 }
 
+/* Whether the client takes what was written at once. */
+static int is_taken_soon(swiftgi_request *x)
+{
+    static const struct timespec limit = { .tv_nsec = TAKING_NANOSECONDS };
+    sgi_connection *k = connection_of(x->r->connection);
+    struct pollfd item = { .events = POLLOUT };
+
+    if (!k || x->r->connection->master) return 0;
+    item.fd = k->client;
+    return ppoll(&item, 1, &limit, NULL) > 0 && (item.revents & POLLOUT) && sgi_output_drain(x);
+}
+
+/* Notes what a request waits for. Returns 0 if that is there already. */
+static int begin_wait(swiftgi_request *x, uint32_t interest, uint32_t *events)
+{
+    if (interest != x->interest || !x->waiting_since) x->waiting_since = apr_time_now();
+    x->interest = interest;
+    if ((interest & SWIFTGI_WRITABLE) && (sgi_output_drain(x) || is_taken_soon(x))) {
+        *events = SWIFTGI_WRITABLE;
+        x->waiting_since = 0;
+        return 0;
+    }
+    return 1;
+}
+
 swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
                              uint32_t *events)
 {
@@ -689,15 +733,21 @@ swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
         return SWIFTGI_OK;
     }
     if (!x->waker) return SWIFTGI_SERVER_ERROR;
-    if (interest != x->interest || !x->waiting_since) x->waiting_since = apr_time_now();
-    x->interest = interest;
-    if ((interest & SWIFTGI_WRITABLE) && sgi_output_drain(x)) {
-        *events = SWIFTGI_WRITABLE;
-        x->waiting_since = 0;
-        return SWIFTGI_OK;
+    if (!begin_wait(x, interest, events)) return SWIFTGI_OK;
+    if (sgi_wait_can_suspend(x) && suspend(x, task, x->waker->fd)) return SWIFTGI_SUSPENDED;
+    return wait_attached(x, x->waker->fd, POLLIN, events);
+}
+
+swiftgi_status sgi_wait_source(swiftgi_request *x, const sgi_source *source, uint32_t interest,
+                               uint32_t *events)
+{
+    *events = 0;
+    if (!begin_wait(x, interest, events)) return SWIFTGI_OK;
+    if (x->waker && sgi_wait_can_suspend(x)
+        && suspend(x, NULL, source->stand_in >= 0 ? source->stand_in : x->waker->fd)) {
+        return SWIFTGI_SUSPENDED;
     }
-    if (can_suspend(x) && suspend(x, task)) return SWIFTGI_SUSPENDED;
-    return wait_attached(x, events);
+    return wait_attached(x, source->fd, source->events, events);
 }
 
 /* ---- coming back ---- */
@@ -725,7 +775,7 @@ static void go_on(sgi_connection *k, uint32_t more)
     swiftgi_status status;
 
     /* The waker outlives the request, which may end here. */
-    retain_waker(waker);
+    sgi_wait_retain(waker);
     ap_update_child_status(c->sbh, SERVER_BUSY_WRITE, x->r);
     if (events & SWIFTGI_GONE) c->aborted = 1;
     if ((events & SWIFTGI_WRITABLE) && !sgi_output_drain(x)) {
@@ -733,7 +783,7 @@ static void go_on(sgi_connection *k, uint32_t more)
         if (c->aborted) events |= SWIFTGI_GONE;
     }
     if (events & (SWIFTGI_READABLE | SWIFTGI_WRITABLE | SWIFTGI_STALLED)) x->waiting_since = 0;
-    status = sgi_embedded_resume(x, events ? events : SWIFTGI_WOKEN);
+    status = x->resume(x, events ? events : SWIFTGI_WOKEN);
     if (status == SWIFTGI_SUSPENDED && k->aside && (more & SWIFTGI_ABANDONED)) {
         /* It has had its last call. */
         take_up(k);
@@ -780,7 +830,7 @@ static void suspend_connection(conn_rec *c, request_rec *r)
     sgi_connection *k = connection_of(c);
 
     if (k && k->aside && !k->is_replaced) {
-        replace_descriptor(k, k->aside->waker->fd);
+        replace_descriptor(k, k->aside->stand_in);
         k->is_replaced = 1;
     }
 }
@@ -818,8 +868,9 @@ static apr_status_t drop_connection(void *data)
     apr_os_sock_t fd;
 
     if (k->is_replaced && apr_os_sock_get(&fd, k->socket) == APR_SUCCESS && fd < 0) {
-        /* httpd could not poll the waker, and has closed it for the client. */
-        k->aside->waker->fd = -1;
+        /* httpd could not poll what stands in, and has closed it for the client. */
+        if (k->aside->stand_in == k->aside->waker->fd) k->aside->waker->fd = -1;
+        k->aside->stand_in = -1;
         close(k->client);
     }
     if (k->aside) {
@@ -827,8 +878,8 @@ static apr_status_t drop_connection(void *data)
         swiftgi_waker *waker = x->waker;
 
         k->c->aborted = 1;
-        retain_waker(waker);
-        sgi_embedded_resume(x, take_up(k) | SWIFTGI_GONE | SWIFTGI_ABANDONED);
+        sgi_wait_retain(waker);
+        x->resume(x, take_up(k) | SWIFTGI_GONE | SWIFTGI_ABANDONED);
         sgi_wait_end(x);
         return_token(waker);
         sgi_wait_release(waker);
@@ -842,6 +893,13 @@ void sgi_wait_end(swiftgi_request *x)
     if (!x->waker) return;
     sgi_wait_release(x->waker);
     x->waker = NULL;
+}
+
+void sgi_wait_detach(swiftgi_request *x)
+{
+    /* Whoever uses the connection next may need the token. */
+    if (x->waker) return_token(x->waker);
+    sgi_wait_end(x);
 }
 
 /* ---- the connection ---- */

@@ -153,7 +153,8 @@ int launch_serve(const launch_options *options, const swiftgi_application_table 
         serve.max_requests += (uint64_t)random() % (options->max_requests / 10 + 1);
     }
     if (script_name) serve.script_name = (swiftgi_bytes){ script_name, strlen(script_name) };
-    if (options->processes > 1) serve.flags |= SWIFTGI_MULTIPROCESS;
+    /* Who asks when it is ready replaces it by another, beside which it ends. */
+    if (options->processes > 1 || options->ready >= 0) serve.flags |= SWIFTGI_MULTIPROCESS;
     serve.ready = tell_ready;
     serve.context = &ready;
     return table->serve(table->application, &serve);
@@ -183,7 +184,7 @@ static int trusted_arguments(int argc, char *const argv[], bool has_table)
 int swiftgi_launch(int argc, char *const argv[], const void *table)
 {
     static const char software[] = LAUNCH_SOFTWARE;
-    launch_options options = { .listener = -1, .socket_mode = -1 };
+    launch_options options = { .listener = -1, .socket_mode = -1, .ready = -1 };
     int status;
 
     options.program = argc > 0 ? argv[0] : "swiftgi-run";
@@ -203,6 +204,8 @@ int swiftgi_launch(int argc, char *const argv[], const void *table)
     }
     status = launch_parse(&options, argc, argv, table != NULL);
     if (status >= 0) return status;
+    /* What the application starts has not to do with it. */
+    if (options.ready >= 0) fcntl(options.ready, F_SETFD, FD_CLOEXEC);
     if (!options.protocol) {
         status = recognise(&options);
         if (status >= 0) return status;
@@ -215,7 +218,7 @@ int swiftgi_launch(int argc, char *const argv[], const void *table)
     if (!options.processes && options.max_requests && options.is_bound_here)
         options.processes = 1;
     if (options.processes) status = launch_supervise(&options, table);
-    else status = launch_serve(&options, table, -1);
+    else status = launch_serve(&options, table, options.ready);
     launch_unlink(&options);
     return status;
 }

@@ -23,6 +23,7 @@ typedef struct launch_options {
     uint64_t max_requests;
     int listener; /* -1: none yet */
     bool is_bound_here;
+    int ready;             /* gets a byte when requests are served; -1: nobody asks */
     char socket_path[108]; /* of the socket that was bound here, or "" */
     swiftgi_serve_options serve;
 } launch_options;

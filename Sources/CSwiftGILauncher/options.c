@@ -8,7 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { PROTOCOL, ADDRESS, TEXT, COUNT, COUNT64, SIZE, TIME, MODE, LEVEL, HELP, VERSION };
+enum kind {
+    PROTOCOL,
+    ADDRESS,
+    TEXT,
+    COUNT,
+    COUNT64,
+    SIZE,
+    TIME,
+    MODE,
+    LEVEL,
+    DESCRIPTOR,
+    HELP,
+    VERSION
+};
 
 #define MEMBER(name) offsetof(launch_options, name)
 
@@ -47,6 +60,8 @@ static const struct option_entry {
     { "socket-group", "GROUP", TEXT, MEMBER(socket_group), 0, 0, 0, "group of a Unix socket" },
     { "log-level", "LEVEL", LEVEL, MEMBER(serve.level), 0, 0, 0,
       "critical, error, warning, notice, info, debug or trace (notice)" },
+    { "ready", "fd:N", DESCRIPTOR, MEMBER(ready), 3, 1000000, 0,
+      "tell by a byte on this descriptor when requests are served" },
     { "help", NULL, HELP, 0, 0, 0, 0, "this text" },
     { "version", NULL, VERSION, 0, 0, 0, 0, "the version" },
 };
@@ -148,6 +163,10 @@ static bool store(launch_options *options, const struct option_entry *entry, con
         *(int *)member = (int)number;
         return true;
     case LEVEL: return parse_level(text, member);
+    case DESCRIPTOR:
+        if (strncmp(text, "fd:", 3) || !parse_number(text + 3, NULL, NULL, &number))
+            return false;
+        break;
     case TIME:
         if (!parse_time(text, &number)) return false;
         break;

@@ -58,13 +58,20 @@ final class Bench {
                 say("Absent: \(contestant.name) (\(contestant.title)): \(reason)")
             }
         }
-        let wanted = Scenario.all.filter { scenarios.isEmpty || scenarios.contains($0.name) }
+        let wanted = Scenario.all.filter {
+            scenarios.isEmpty ? !(isQuick && $0.isLong) : scenarios.contains($0.name)
+        }
         let curves = Curve.all.filter { scenarios.isEmpty || scenarios.contains($0.name) }
         var servers: [RunningServer] = []
         var setup: Setup?
         for scenario in wanted {
             if case .executor = scenario.kind {
                 try runExecutor(scenario)
+            } else if case .streams = scenario.kind {
+                // Nobody else, not even one who only waits.
+                servers = []
+                setup = nil
+                try runStreams(scenario)
             } else if case .coldStart = scenario.kind {
                 servers = []
                 setup = nil
@@ -209,26 +216,93 @@ final class Bench {
         }
     }
 
-    /// What the two contracts cost on the same response, with a server that does nothing.
+    /// What an executor by itself is called in `executor`.
+    static let executor = "swiftgi-executor"
+
+    /// What the two contracts cost on the same response, with a server that does nothing, and a request's
+    /// executor by itself: what a handler that makes, uses and drops one costs more than one that does not.
     private func runExecutor(_ scenario: Scenario) throws {
-        let applications = [("swiftgi", "libHello.so"), ("swiftgi-async", "libAsyncHello.so")]
+        let applications = [
+            ("swiftgi", "libHello.so"), ("swiftgi-async", "libAsyncHello.so"), (Self.executor, "libExecutorCost.so"),
+        ]
+        var left = applications.filter { report.absent[$0.0] == nil }
         for _ in 0..<max(rounds, 3) {
-            for (name, library) in applications where report.absent[name] == nil {
+            var gateway: (time: Double, allocations: Double)?
+            for (name, library) in left {
                 try Interruption.check()
-                let command = try Spawned(
-                    ["\(site.peers)/cost", "\(site.peers)/\(library)", isQuick ? "200000" : "1000000"],
-                    output: site.work("cost"), processors: serverProcessors)
-                let status = command.wait(for: 60)
-                let found = command.output.firstMatch(of: /([0-9.]+) allocations, ([0-9.]+) ns/)
-                guard status == 0, let found, let allocations = Double(found.1), let time = Double(found.2) else {
-                    throw Failure("cost: status \(status): \(command.output)")
+                do {
+                    guard access("\(site.peers)/\(library)", F_OK) == 0 else {
+                        throw Failure("\(library) is not there")
+                    }
+                    var cost = try cost(of: library)
+                    if name == "swiftgi" { gateway = cost }
+                    if name == Self.executor {
+                        guard let gateway else { throw Failure("there is nothing to compare it with") }
+                        cost.time = max(0.001, cost.time - gateway.time)
+                        cost.allocations -= gateway.allocations
+                        report.remarks[scenario.name, default: [:]][name] = "more than swiftgi"
+                    }
+                    report.add(
+                        Sample(
+                            throughput: 1e6 / cost.time, p50: cost.time, p99: cost.time, processor: cost.time,
+                            memory: 0, more: ["allocations": cost.allocations]),
+                        scenario.name, name)
+                } catch let failure as Failure {
+                    report.failures[scenario.name, default: [:]][name] = failure.description
+                    report.drop(scenario.name, name)
+                    left.removeAll { $0.0 == name }
                 }
-                report.add(
-                    Sample(
-                        throughput: 1e9 / time, p50: time / 1000, p99: time / 1000, processor: time / 1000, memory: 0),
-                    scenario.name, name)
-                report.remarks[scenario.name, default: [:]][name] = "\(allocations) allocations a request"
             }
+        }
+    }
+
+    /// - Returns: Microseconds and allocations of a request inside a library.
+    private func cost(of library: String) throws -> (time: Double, allocations: Double) {
+        let command = try Spawned(
+            ["\(site.peers)/cost", "\(site.peers)/\(library)", isQuick ? "200000" : "1000000"],
+            output: site.work("cost"), processors: serverProcessors)
+        let status = command.wait(for: 60)
+        let found = command.output.firstMatch(of: /([0-9.]+) allocations, ([0-9.]+) ns/)
+        guard status == 0, let found, let allocations = Double(found.1), let time = Double(found.2) else {
+            throw Failure("cost: status \(status): \(command.output)")
+        }
+        return (time / 1000, allocations)
+    }
+
+    // MARK: Streams
+
+    /// How many streams the targets are about.
+    static let streams = 9500
+
+    private func runStreams(_ scenario: Scenario) throws {
+        let contestant = Contestants.streams
+        guard contestants.contains(where: { $0.name == contestant.name }) else { return }
+        if let reason = contestant.absence(site) {
+            report.failures[scenario.name, default: [:]][contestant.name] = reason
+            return
+        }
+        let descriptors = Descriptors(wanted: 20_000)
+        defer { descriptors.restore() }
+        do {
+            let wanted = isQuick ? 1000 : Self.streams
+            // Two each, and some for the rest.
+            let count = min(wanted, max(0, descriptors.limit - 1000) / 2)
+            guard count > 0 else { throw Failure("a limit of \(descriptors.limit) descriptors is too low") }
+            var remark: String?
+            if count < wanted {
+                remark = "fewer than \(wanted) streams: the limit of descriptors is \(descriptors.limit)"
+            }
+            // Both may use all processors: threads are what there are few of.
+            let server = try RunningServer(contestant, scenario.setup, site, processors: [])
+            try server.start()
+            let sample = try StreamClient(site: site).measure(server, streams: count, events: isQuick ? 5 : 30)
+            if let events = sample.more["events"], let expected = sample.more["events_expected"], events < expected {
+                remark = "\(Int(expected - events)) events are missing"
+            }
+            if let remark { report.remarks[scenario.name, default: [:]][contestant.name] = remark }
+            report.add(sample, scenario.name, contestant.name)
+        } catch let failure as Failure {
+            note(scenario, contestant, failure)
         }
     }
 

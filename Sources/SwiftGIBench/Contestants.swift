@@ -69,14 +69,49 @@ enum Contestants {
             httpd: { embedded($0, "Hello", "Bench") }),
         Contestant(
             name: "swiftgi-fcgi", title: "SwiftGI FastCGI, mod_proxy_fcgi",
-            needs: [.work("its configuration with swiftgi-run is to be written here")],
-            modules: ["proxy", "proxy_fcgi"],
-            httpd: { $0.proxy("fcgi", "swiftgi") }, sockets: ["swiftgi"]),
+            needs: launcherNeeds + [.module("proxy_fcgi")], modules: ["proxy", "proxy_fcgi", "env"],
+            httpd: { place in
+                trustedLength
+                    + launched.map {
+                        "ProxyPass /\($0.name) \"unix:\(place.socket($0.name))|fcgi://\($0.name)\" enablereuse=on retry=0\n"
+                    }.joined()
+            },
+            processes: launch, sockets: launched.map(\.name)),
         Contestant(
             name: "swiftgi-nginx", title: "SwiftGI FastCGI, nginx",
-            needs: [.work("its configuration with swiftgi-run is to be written here"), .program("nginx")], httpd: nil,
-            sockets: ["swiftgi"]),
+            needs: launcherNeeds + [.program("nginx")], httpd: nil,
+            processes: { place in launch(place) + [try Nginx.command(place, forwarding: launched.map(\.name))] },
+            sockets: launched.map(\.name), without: ["http2": "its nginx has no TLS here"]),
     ]
+
+    /// What swiftgi-run serves: each library on a socket of this name, below a path of this name.
+    private static let launched = [(name: "hello", library: "Hello"), (name: "app", library: "Bench")]
+    private static let launcherNeeds: [Contestant.Need] = [
+        .file("swiftgi-run"), .file("libHello.so"), .file("libBench.so"),
+    ]
+
+    /// Commands of swiftgi-run, each with as many threads as an httpd has.
+    @Sendable private static func launch(_ place: Contestant.Place) -> [[String]] {
+        launched.map {
+            [
+                "\(place.site.peers)/swiftgi-run", "--fastcgi", "unix:\(place.socket($0.name))", "--threads",
+                "\(place.threads)", "--script-name", "/\($0.name)", "--log-level", "error",
+                "\(place.site.peers)/lib\($0.library).so",
+            ]
+        }
+    }
+
+    /// Who takes part in `streams`, with the samples for applications.
+    static let streams = Contestant(
+        name: "swiftgi-async", title: "SwiftGI embedded, async",
+        needs: [.file("mod_swiftgi.so"), .file("libEvents.so"), .file("libHello.so"), .file("streams")],
+        httpd: { place in
+            """
+            LoadModule swiftgi_module \(place.site.peers)/mod_swiftgi.so
+            SwiftGIScriptAlias /hello \(place.site.peers)/libHello.so
+            SwiftGIScriptAlias /events \(place.site.peers)/libEvents.so
+            """
+        })
 
     // MARK: Python
 
@@ -251,10 +286,43 @@ enum Contestants {
 enum Nginx {
     /// Makes the configuration of an nginx that serves the files, and gives the command that starts it.
     static func command(_ place: Contestant.Place, listening: String) throws -> [String] {
+        try command(
+            place, listening: listening,
+            locations: """
+                location /hello { default_type text/plain; }
+                location /app/json { default_type application/json; }
+                """)
+    }
+
+    /// The same for an nginx on the port that passes requests on to FastCGI servers, each below the path
+    /// that its socket is called.
+    static func command(_ place: Contestant.Place, forwarding names: [String]) throws -> [String] {
+        try command(
+            place, listening: "127.0.0.1:\(place.port)", workers: place.children,
+            upstreams: names.map {
+                "upstream \($0) { server unix:\(place.socket($0)); keepalive 1000; }\n"
+            }.joined(),
+            locations: names.map {
+                """
+                location /\($0) {
+                    include /etc/nginx/fastcgi_params;
+                    fastcgi_keep_conn on;
+                    fastcgi_buffering off;
+                    fastcgi_request_buffering off;
+                    fastcgi_pass \($0);
+                }
+
+                """
+            }.joined())
+    }
+
+    private static func command(
+        _ place: Contestant.Place, listening: String, workers: Int = 1, upstreams: String = "", locations: String
+    ) throws -> [String] {
         let run = "\(place.directory)/run"
         try """
         daemon off;
-        worker_processes 1;
+        worker_processes \(workers);
         pid \(run)/nginx.pid;
         events { worker_connections 4096; }
         http {
@@ -269,11 +337,11 @@ enum Nginx {
             uwsgi_temp_path \(run)/4; scgi_temp_path \(run)/5;
             default_type application/octet-stream;
             add_header Last-Modified "";
+            \(upstreams)
             server {
                 listen \(listening) backlog=1024;
                 root \(place.site.data);
-                location /hello { default_type text/plain; }
-                location /app/json { default_type application/json; }
+                \(locations)
             }
         }
 

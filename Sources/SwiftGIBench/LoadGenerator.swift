@@ -18,6 +18,8 @@ struct Sample {
     var closed: Double = 0
     /// The part of the machine that others used meanwhile: what was measured is then not only ours.
     var disturbance: Double = 0
+    /// What only this scenario measures, by its name in the report.
+    var more: [String: Double] = [:]
 }
 
 /// Who asks.

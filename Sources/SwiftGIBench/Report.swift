@@ -72,13 +72,30 @@ struct Report {
         let rounds: Int
         /// Half of the distance between the best and the worst round, as a part of the median.
         let spread: Double
+        /// What only this scenario has, by name; beside the others in the report.
+        let more: [String: Double]
 
-        private enum CodingKeys: String, CodingKey {
-            case scenario, contestant, throughput, ratio, rounds
-            case p50 = "p50_us"
-            case p99 = "p99_us"
-            case processor = "cpu_us"
-            case memory = "rss_kib"
+        private struct Key: CodingKey {
+            let stringValue: String
+            var intValue: Int? { nil }
+
+            init(_ name: String) { stringValue = name }
+            init?(stringValue: String) { self.stringValue = stringValue }
+            init?(intValue: Int) { nil }
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: Key.self)
+            try container.encode(scenario, forKey: Key("scenario"))
+            try container.encode(contestant, forKey: Key("contestant"))
+            try container.encode(throughput, forKey: Key("throughput"))
+            try container.encodeIfPresent(ratio, forKey: Key("ratio"))
+            try container.encode(p50, forKey: Key("p50_us"))
+            try container.encode(p99, forKey: Key("p99_us"))
+            try container.encode(processor, forKey: Key("cpu_us"))
+            try container.encode(memory, forKey: Key("rss_kib"))
+            try container.encode(rounds, forKey: Key("rounds"))
+            for (name, value) in more { try container.encode(value, forKey: Key(name)) }
         }
     }
 
@@ -93,7 +110,11 @@ struct Report {
             ratio: Self.ratio(samples, limit).map { rounded($0, 3) }, p50: rounded(samples.map(\.p50).median, 1),
             p99: rounded(samples.map(\.p99).median, 1), processor: rounded(samples.map(\.processor).median, 2),
             memory: rounded(samples.map(\.memory).median, 0), rounds: samples.count,
-            spread: rounded(samples.map(\.throughput).spread, 4))
+            spread: rounded(samples.map(\.throughput).spread, 4),
+            more: Dictionary(
+                uniqueKeysWithValues: Set(samples.flatMap(\.more.keys)).map { name in
+                    (name, rounded(samples.compactMap { $0.more[name] }.median, 2))
+                }))
     }
 
     /// The contestants of a scenario, the fastest first.
@@ -101,7 +122,9 @@ struct Report {
         let all = samples[scenario] ?? [:]
         // Without a server there is no handler in C: the gateway contract is what async is compared with.
         let limit = all[Contestants.limit] ?? (scenario == "executor" ? all["swiftgi"] : nil)
-        return all.map { row(scenario, $0, $1, limit) }.sorted { $0.throughput > $1.throughput }
+        return all.map { row(scenario, $0, $1, $0 == Bench.executor ? nil : limit) }.sorted {
+            $0.throughput > $1.throughput
+        }
     }
 
     private func rounded(_ value: Double, _ digits: Int) -> Double {
@@ -120,6 +143,46 @@ struct Report {
     // MARK: Tables
 
     func table(of scenario: Scenario) -> String {
+        let lines =
+            switch scenario.kind {
+            case .executor: executorLines
+            case .streams: streamLines
+            default: loadLines(scenario)
+            }
+        var result = "\n\(scenario.name): \(scenario.title)\n" + Self.aligned(lines, hasRemarks: true)
+        for (name, reason) in (failures[scenario.name] ?? [:]).sorted(by: { $0.key < $1.key }) {
+            result += "  \(name): \(reason.prefix(200))\n"
+        }
+        return result
+    }
+
+    private var executorLines: [[String]] {
+        var lines = [["", "µs", "±%", "allocations", ""]]
+        for row in rows(of: "executor") {
+            lines.append([
+                row.contestant, text(row.processor, 2), text(row.spread * 100, 1), text(row.more["allocations"], 2),
+                remarks["executor"]?[row.contestant] ?? "",
+            ])
+        }
+        return lines
+    }
+
+    private var streamLines: [[String]] {
+        var lines = [
+            ["", "streams", "events", "of", "KiB each", "hello idle µs", "hello busy µs", "CPU µs an event", ""]
+        ]
+        for row in rows(of: "streams") {
+            lines.append([
+                row.contestant, text(row.more["streams"], 0), text(row.more["events"], 0),
+                text(row.more["events_expected"], 0), text(row.more["connection_kib"], 1),
+                text(row.more["hello_idle_p50_us"], 0), text(row.more["hello_busy_p50_us"], 0),
+                text(row.processor, 1), remarks["streams"]?[row.contestant] ?? "",
+            ])
+        }
+        return lines
+    }
+
+    private func loadLines(_ scenario: Scenario) -> [[String]] {
         let titles = ["", "req/s", "±%", "ratio", "p50 µs", "p99 µs", "CPU µs", "MiB", ""]
         var lines = [titles]
         let digits = scenario.name == "file" || scenario.name == "cold" ? 1 : 0
@@ -131,11 +194,7 @@ struct Report {
                 row.memory > 0 ? text(row.memory / 1024, 1) : "", remarks[scenario.name]?[row.contestant] ?? "",
             ])
         }
-        var result = "\n\(scenario.name): \(scenario.title)\n" + Self.aligned(lines)
-        for (name, reason) in (failures[scenario.name] ?? [:]).sorted(by: { $0.key < $1.key }) {
-            result += "  \(name): \(reason.prefix(200))\n"
-        }
-        return result
+        return lines
     }
 
     func table(of curve: Curve) -> String {
@@ -156,14 +215,16 @@ struct Report {
 
     private func text(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
 
-    /// Columns; the first and the last to the left, numbers to the right.
-    private static func aligned(_ lines: [[String]]) -> String {
+    private func text(_ value: Double?, _ digits: Int) -> String { value.map { text($0, digits) } ?? "" }
+
+    /// Columns: the first to the left, and the last if it has remarks; numbers to the right.
+    private static func aligned(_ lines: [[String]], hasRemarks: Bool = false) -> String {
         let count = lines.map(\.count).max() ?? 0
         let widths = (0..<count).map { column in lines.map { $0.count > column ? $0[column].count : 0 }.max() ?? 0 }
         return lines.map { line in
             let cells = line.enumerated().map { column, cell in
                 let padding = String(repeating: " ", count: widths[column] - cell.count)
-                return column == 0 || column == 8 ? cell + padding : padding + cell
+                return column == 0 || (hasRemarks && column == count - 1) ? cell + padding : padding + cell
             }
             return "  " + cells.joined(separator: "  ").trimmingTrailingSpaces + "\n"
         }.joined()

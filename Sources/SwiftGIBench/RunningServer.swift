@@ -7,6 +7,10 @@ struct Setup: Hashable, Sendable {
     var children = 1
     /// Whether the port speaks TLS and HTTP/2.
     var hasTLS = false
+    /// Threads of each process of httpd.
+    var threads = 64
+    /// `AsyncRequestWorkerFactor`.
+    var asyncFactor = 64
 }
 
 /// A contestant that serves.
@@ -19,9 +23,6 @@ final class RunningServer {
     private var processes: [Spawned] = []
     private var count = 0
 
-    /// Threads of each process of httpd.
-    static let threads = 64
-
     init(_ contestant: Contestant, _ setup: Setup, _ site: Site, processors: [Int]) throws {
         self.contestant = contestant
         self.setup = setup
@@ -29,7 +30,7 @@ final class RunningServer {
         port = try Ports.free()
         let directory = "\(site.root)/servers/\(contestant.name)"
         place = Contestant.Place(
-            site: site, directory: directory, port: port, children: setup.children, threads: Self.threads)
+            site: site, directory: directory, port: port, children: setup.children, threads: setup.threads)
         try? FileManager.default.removeItem(atPath: directory)
         for name in ["", "/run", "/logs"] {
             try FileManager.default.createDirectory(atPath: directory + name, withIntermediateDirectories: true)
@@ -161,7 +162,7 @@ final class RunningServer {
     }
 
     private var processLines: String {
-        let threads = Self.threads
+        let threads = setup.threads
         // A process of prefork has one thread: as many in all.
         if contestant.isPrefork {
             let count = setup.children == 1 ? threads : setup.children
@@ -182,7 +183,7 @@ final class RunningServer {
             MinSpareThreads 1
             MaxSpareThreads \(setup.children * threads)
             MaxRequestWorkers \(setup.children * threads)
-            AsyncRequestWorkerFactor 64
+            AsyncRequestWorkerFactor \(setup.asyncFactor)
 
             """
     }

@@ -6,6 +6,8 @@ struct Scenario: Sendable {
     let kind: Kind
     /// The least time that a measurement takes, in seconds.
     var leastSeconds = 0.0
+    /// Whether `QUICK=1` leaves it out unless it is named.
+    var isLong = false
 
     enum Kind: Sendable {
         case load(Request, Load)
@@ -15,6 +17,8 @@ struct Scenario: Sendable {
         case memory
         /// A handler alone, without a server.
         case executor
+        /// Streams of events that wait; only the async contract has them.
+        case streams
     }
 
     static let all: [Scenario] = [
@@ -54,7 +58,10 @@ struct Scenario: Sendable {
         Scenario(name: "cold", title: "cold start to first response", kind: .coldStart),
         Scenario(
             name: "memory", title: "memory with 10 processes of httpd", setup: Setup(children: 10), kind: .memory),
-        Scenario(name: "executor", title: "hello without a server: what a contract costs", kind: .executor),
+        Scenario(name: "executor", title: "hello without a server: what contracts and executors cost", kind: .executor),
+        Scenario(
+            name: "streams", title: "streams that wait, an event a second each, one child of 16 threads",
+            setup: Setup(threads: 16, asyncFactor: 700), kind: .streams, isLong: true),
     ]
 }
 

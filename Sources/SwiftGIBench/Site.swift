@@ -99,10 +99,10 @@ struct Site: Sendable {
         let sources = [
             "\(repository)/Tests/Benchmarks/Peers", "\(repository)/.build/bench/made",
             "\(repository)/.build/bench/hummingbird/release/BenchHummingbird",
-            "\(repository)/.build/apache/.libs/mod_swiftgi.so",
+            "\(repository)/.build/apache/.libs/mod_swiftgi.so", "\(repository)/.build/launcher/swiftgi-run",
         ]
         for source in sources { try copy(source) }
-        for name in ["Hello", "AsyncHello", "Bench", "AsyncBench"] {
+        for name in ["Hello", "AsyncHello", "ExecutorCost", "Events", "Bench", "AsyncBench"] {
             try copy("\(repository)/.build/apps/release/lib\(name).so")
         }
     }

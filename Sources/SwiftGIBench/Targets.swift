@@ -29,7 +29,7 @@ extension Report {
 
     /// The least of a contestant's ratios to some others, over all scenarios where both have figures.
     private func leastLead(_ contestant: String, over others: [String]) -> Double? {
-        Scenario.all.filter { !["cold", "memory", "executor"].contains($0.name) }
+        Scenario.all.filter { !["cold", "memory", "executor", "streams"].contains($0.name) }
             .flatMap { scenario in others.compactMap { ratio(scenario.name, contestant, of: $0) } }.min()
     }
 
@@ -39,6 +39,14 @@ extension Report {
             let many = line.first(where: { $0.point == 1000 })?.processor
         else { return nil }
         return many / few
+    }
+
+    private var executor: Row? { rows(of: "executor").first { $0.contestant == Bench.executor } }
+
+    /// What `streams` has measured, if there were as many as the targets are about.
+    private var streams: [String: Double]? {
+        let more = rows(of: "streams").first { $0.contestant == Contestants.streams.name }?.more
+        return more?["streams"] == Double(Bench.streams) ? more : nil
     }
 
     private static let forwarding = ["fcgi-c", "mod_fcgid", "scgi-c", "uwsgi", "nginx", "php-fpm", "hummingbird"]
@@ -79,12 +87,18 @@ extension Report {
         Target(name: "CPU at 1,000 connections of that at 16, async", least: 1.3, isMost: true) {
             $0.flatness("swiftgi-async")
         },
-        Target(name: "executor: µs more than the gateway contract", least: 1.5, isMost: true) { report in
-            let rows = report.rows(of: "executor")
-            guard let async = rows.first(where: { $0.contestant == "swiftgi-async" })?.processor,
-                let sync = rows.first(where: { $0.contestant == "swiftgi" })?.processor
-            else { return nil }
-            return async - sync
+        Target(name: "executor by itself: µs", least: 1.5, isMost: true) { $0.executor?.processor },
+        Target(name: "executor by itself: allocations", least: 12, isMost: true) { $0.executor?.more["allocations"] },
+        Target(name: "9,500 streams: events that arrived", least: 1) { report in
+            report.streams.flatMap { row in
+                row["events"].flatMap { events in row["events_expected"].map { events / $0 } }
+            }
+        },
+        Target(name: "9,500 streams: KiB for each", least: 48, isMost: true) { $0.streams?["connection_kib"] },
+        Target(name: "9,500 streams: hello's median of an idle server's", least: 1.5, isMost: true) { report in
+            report.streams.flatMap { row in
+                row["hello_busy_p50_us"].flatMap { busy in row["hello_idle_p50_us"].map { busy / max(1, $0) } }
+            }
         },
     ]
 

@@ -17,8 +17,8 @@ import Testing
     }
 
     @Test(arguments: [
-        Malformed("SwiftGIScriptAlias /app", "SwiftGIScriptAlias takes two arguments"),
-        Malformed("SwiftGIScriptAlias /app ${apps}/libHello.so x", "SwiftGIScriptAlias takes two arguments"),
+        Malformed("SwiftGIScriptAlias /app", "SwiftGIScriptAlias takes two or three arguments"),
+        Malformed("SwiftGIScriptAlias /app ${apps}/libHello.so x", "\"x\" is no option; there is process-group="),
         Malformed("SwiftGIScriptAlias app ${apps}/libHello.so", "must begin with a slash"),
         Malformed(
             "SwiftGIScriptAlias /app ${apps}/libHello.so\nSwiftGIScriptAlias /app/ ${apps}/libBehaviour.so",
@@ -28,7 +28,7 @@ import Testing
         Malformed("<Directory />\nSwiftGIScriptAlias /app ${apps}/libHello.so\n</Directory>", "not allowed"),
         Malformed("<Location />\nSwiftGIScriptAlias /app ${apps}/libHello.so\n</Location>", "not allowed"),
         Malformed("SwiftGIScriptAliasMatch ^/(app ${apps}/libHello.so", "is no regular expression"),
-        Malformed("SwiftGIScriptAliasMatch ^/app", "SwiftGIScriptAliasMatch takes two arguments"),
+        Malformed("SwiftGIScriptAliasMatch ^/app", "SwiftGIScriptAliasMatch takes two or three arguments"),
         Malformed("<Directory />\nSwiftGIScriptAliasMatch ^/app ${apps}/libHello.so\n</Directory>", "not allowed"),
         Malformed("SwiftGIPassAuthorization", "SwiftGIPassAuthorization takes one argument"),
         Malformed("SwiftGIPassAuthorization Maybe", "must be On, Off or Auto"),

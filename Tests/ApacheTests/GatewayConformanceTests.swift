@@ -24,7 +24,7 @@ import Testing
             exclude(
                 "Nothing has left yet: the web server answers with an error.", "w17/first", "w21/sent", "w38/after",
                 "w38/late", "w35/shorter")
-            exclude("As above.", "w32/error")
+            exclude("Nothing has left yet: the web server answers with an error.", "w32/error")
             exclude(chunked, "w40/chunked")
             if kind == .proxyScgi {
                 exclude(
@@ -32,6 +32,11 @@ import Testing
                     "w37/duplex")
             }
         case .nginxFastCGI, .nginxSCGI:
+            if kind == .nginxFastCGI {
+                exclude(
+                    "Nothing has left yet: nginx closes the connection without an answer.", "w17/first", "w21/sent",
+                    "w38/late")
+            }
             exclude(chunked, "w40/chunked")
         case .lighttpdFastCGI, .lighttpdSCGI:
             exclude(chunked, "w40/chunked")
@@ -59,7 +64,6 @@ import Testing
             do {
                 try await conformanceCase.run(over: client)
             } catch {
-                FileHandle.standardError.write(Data("FAIL \(kind) \(conformanceCase): \(error)\n".utf8))
                 Issue.record("\(kind) \(conformanceCase): \(error)")
             }
         }

@@ -22,7 +22,8 @@ struct LauncherTests {
             (["--threads", "0", "lib.so"], "--threads"),
             (["--grace", "5x", "lib.so"], "--grace TIME"), (["--max-body", "1Q", "lib.so"], "--max-body SIZE"),
             (["--socket-mode", "999", "lib.so"], "--socket-mode MODE"), (["--bogus", "lib.so"], "--bogus"),
-            (["--log-level", "loud", "lib.so"], "--log-level"), (["--fastcgi"], "an argument is missing"),
+            (["--log-level", "loud", "lib.so"], "--log-level"), (["--ready", "4", "lib.so"], "--ready fd:N is wanted"),
+            (["--fastcgi"], "an argument is missing"),
             ([], "no library was given"), (["--cgi", "--scgi", ":1", "lib.so"], "only one of"),
             (["--cgi", "--processes", "2", "lib.so"], "--processes"), (["lib.so"], "neither a web server nor systemd"),
         ])

@@ -4,8 +4,8 @@
  *     streams PORT PATH STREAMS mute HELLO_PATH
  *
  * Opens STREAMS connections to 127.0.0.1:PORT, asks each for PATH, and reads EVENTS server-sent
- * events from each, which have to be numbered from 1 by their ids without a gap; then it closes
- * them. A thread beside it asks for HELLO_PATH again and again on a connection of its own,
+ * events from each, which have to be numbered from 1 by their ids without a gap. A stream that has
+ * its events is read further until all have theirs; then it closes them. A thread beside it asks for HELLO_PATH again and again on a connection of its own,
  * before there are streams and while all of them are open. One line of name=value pairs says
  * what came of it; the exit status is 0 if every event has come. With "mute" nothing is read from
  * any stream: ten seconds later they are closed. */
@@ -173,7 +173,7 @@ int main(int argc, char **argv)
     char request[512];
     pthread_t asker;
     double opened = 0, begun, first = 0, until;
-    long count, wanted, total = 0, i;
+    long count, wanted, total = 0, received = 0, i;
     int epoll, opening = 0, next = 0, done = 0, failed = 0, open = 0;
     size_t length;
 
@@ -237,11 +237,19 @@ int main(int argc, char **argv)
                 }
             }
             if (got > 0) take(stream, bytes, got);
+            if (stream->is_done) {
+                if (got <= 0) epoll_ctl(epoll, EPOLL_CTL_DEL, stream->fd, NULL);
+                continue;
+            }
             if (stream->events >= wanted || got <= 0 || stream->has_failed) {
-                if (stream->events >= wanted && !stream->has_failed) done++;
-                else failed++;
+                if (stream->events >= wanted && !stream->has_failed) {
+                    done++;
+                }
+                else {
+                    failed++;
+                    epoll_ctl(epoll, EPOLL_CTL_DEL, stream->fd, NULL);
+                }
                 /* Streams that are done wait for the others, so that all are open. */
-                epoll_ctl(epoll, EPOLL_CTL_DEL, stream->fd, NULL);
                 stream->is_done = 1;
             }
         }
@@ -249,11 +257,14 @@ int main(int argc, char **argv)
     until = now();
     phase = DONE;
     pthread_join(asker, NULL);
-    for (i = 0; i < count; i++) total += streams[i].events < wanted ? streams[i].events : wanted;
-    printf("streams=%ld events=%ld of=%ld complete=%d failed=%d opened_s=%.1f streamed_s=%.1f "
+    for (i = 0; i < count; i++) {
+        received += streams[i].events;
+        total += streams[i].events < wanted ? streams[i].events : wanted;
+    }
+    printf("streams=%ld events=%ld of=%ld received=%ld complete=%d failed=%d opened_s=%.1f streamed_s=%.1f "
            "hello_idle_p50_us=%.0f hello_idle_p99_us=%.0f hello_busy_p50_us=%.0f "
            "hello_busy_p99_us=%.0f hello_busy_count=%d\n",
-           count, total, count * wanted, done, failed, opened, first > 0 ? until - first : 0,
+           count, total, count * wanted, received, done, failed, opened, first > 0 ? until - first : 0,
            percentile(&idle, .5), percentile(&idle, .99), percentile(&busy, .5),
            percentile(&busy, .99), busy.count);
     return done == count ? 0 : 1;

@@ -15,14 +15,20 @@ final class GatewayConformanceClient: ConformanceClient {
     private let stderr = Mutex<[String]>([])
     private let keepAlive: Bool
 
-    init(journal: String, _ protocolName: ServerOptions.ProtocolName, keepAlive: Bool = false, isAsync: Bool) throws {
+    private let contract: ConformanceContract
+
+    init(
+        _ contract: ConformanceContract, journal: String, _ protocolName: ServerOptions.ProtocolName,
+        keepAlive: Bool = false
+    ) throws {
+        self.contract = contract
         var options = ServerOptions()
         options.protocolName = protocolName
         isSCGI = protocolName == .scgi
         self.journal = journal
         self.keepAlive = keepAlive
         server = try TestServer(
-            isAsync ? .handler(GatewayHandler(conformanceApplication)) : .application(conformanceApplication), options,
+            contract == .gateway ? .application(conformanceApplication) : .handler(ConformanceHandler()), options,
             // A response that is cut is a reset there.
             isTCP: protocolName == .scgi)
     }
@@ -39,7 +45,7 @@ final class GatewayConformanceClient: ConformanceClient {
     }
 
     private func variables(_ request: ConformanceRequest) throws -> [(String, [UInt8])] {
-        var memoryRequest = try MemoryRequest(request, .gateway, journal: journal)
+        var memoryRequest = try MemoryRequest(request, contract, journal: journal)
         memoryRequest.scriptName = scriptName
         return memoryRequest.makeVariables(id: "", software: "Test").filter { $0.key != "swiftgi.request_id" }
             .map { ($0.key, $0.value) }

@@ -325,8 +325,14 @@ package final class FakeRequest: @unchecked Sendable {
         }
     }
 
+    /// How often the request came back.
+    package private(set) var turns = 0
+
     /// The calling thread is the request's from now on.
-    func takeUp() { thread = pthread_self() }
+    func takeUp() {
+        thread = pthread_self()
+        turns += 1
+    }
 
     func isClientGone() -> Bool {
         noteCall("is_client_gone")

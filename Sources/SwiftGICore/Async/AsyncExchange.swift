@@ -31,7 +31,7 @@ package final class AsyncExchange: @unchecked Sendable {
     }
 
     /// What is written at a time: less than what makes httpd wait for a slow client.
-    package static let pieceSize = 32768
+    package static let pieceSize = 49152
 
     /// How many jobs run before the driving thread looks around: a handler that yields without end
     /// must not miss its cancellation.
@@ -318,18 +318,23 @@ package final class AsyncExchange: @unchecked Sendable {
         try await perform { try $0.startResponse(response.status, response.headerFields, nil) }
     }
 
-    /// Sends a piece. `false`: that takes ``write(_:known:)``.
+    /// Sends a piece. `false`: that takes ``write(_:count:known:)``.
     func writeNow(_ bytes: [UInt8]) throws -> Bool {
         guard executor.isCurrent, bytes.count <= Self.pieceSize, !exchange.isOutstanding else { return false }
         try exchange.send(bytes.span, flush: true)
         return true
     }
 
-    /// - Parameter known: The length of the whole body, if it is known.
-    func write(_ bytes: [UInt8], known: Int64? = nil) async throws {
+    /// Sends pieces.
+    ///
+    /// - Parameters:
+    ///   - count: How many of the bytes; `nil` for all.
+    ///   - known: The length of the whole body, if it is known.
+    func write(_ bytes: [UInt8], count: Int? = nil, known: Int64? = nil) async throws {
+        let count = count ?? bytes.count
         var offset = 0
-        while offset < bytes.count {
-            let end = min(bytes.count, offset + Self.pieceSize)
+        while offset < count {
+            let end = min(count, offset + Self.pieceSize)
             let range = offset..<end
             let isTaken = try await perform { exchange in
                 if exchange.isOutstanding { return false }
@@ -357,7 +362,7 @@ package final class AsyncExchange: @unchecked Sendable {
     /// Sends the last bytes of the body, and with them its end.
     func finish(_ bytes: [UInt8], trailers: HTTPFields?, known: Int64? = nil) async throws {
         let rest = max(0, bytes.count - Self.pieceSize)
-        if rest > 0 { try await write(Array(bytes[..<rest]), known: known) }
+        if rest > 0 { try await write(bytes, count: rest, known: known) }
         while true {
             let isTaken = try await perform { [self] exchange in
                 if exchange.isOutstanding { return false }

@@ -42,4 +42,21 @@ enum Applications {
         guard result.status == 0 else { throw Command.Failure(description: "cc \(source): \(result)") }
         chmod(path, 0o755)
     }
+
+    /// Programs that take the place of swiftgi-run: Libraries/daemon.c, Libraries/relay.c.
+    static let daemon = program("daemon")
+    static let relay = program("relay")
+
+    private static func program(_ name: String) -> String {
+        let path = "\(Paths.temporary)/\(name)"
+        do {
+            let result = try Command.run(
+                "cc", ["-O1", "-Wall", "-o", path, "\(Paths.libraries)/\(name).c", "-lpthread"])
+            if result.status != 0 { Issue.record("cc \(name).c: \(result)") }
+            chmod(path, 0o755)
+        } catch {
+            Issue.record("no \(name): \(error)")
+        }
+        return path
+    }
 }

@@ -28,6 +28,8 @@ struct Configuration {
     var prepare: @Sendable (_ root: String) throws -> Void = { _ in }
     /// Whether mod_swiftgi itself is there.
     var loadsModule = true
+    /// How many connections to daemons httpd's processes may have kept.
+    var linksToDaemons: @Sendable () -> Int = { 0 }
 
     init(
         _ lines: String, mpm: MPM = .event, modules: [String] = [], children: Int = 1, threads: Int = 8,

@@ -10,13 +10,22 @@ enum Paths {
     static let module: String = {
         let built = environment("SWIFTGI_MODULE") ?? "\(repository)/.build/apache/.libs/mod_swiftgi.so"
         let copy = "\(temporary)/mod_swiftgi.so"
-        do { try FileManager.default.copyItem(atPath: built, toPath: copy) } catch { return built }
+        do {
+            try FileManager.default.copyItem(atPath: built, toPath: copy)
+            // The module looks for it beside itself.
+            let directory = URL(filePath: built).deletingLastPathComponent().path(percentEncoded: false)
+            let supervisor = "swiftgi-supervisor"
+            try FileManager.default.copyItem(
+                atPath: "\(directory)/\(supervisor)", toPath: "\(temporary)/\(supervisor)")
+        } catch {
+            return built
+        }
         return copy
     }()
 
     static let launcher = environment("SWIFTGI_LAUNCHER") ?? "\(repository)/.build/launcher/swiftgi-run"
 
-    static let builtApplications = environment("SWIFTGI_APPLICATIONS") ?? "\(repository)/.build/apps/release"
+    static let builtApplications = environment("SWIFTGI_TEST_APPLICATIONS") ?? "\(repository)/.build/apps/release"
 
     static let httpd =
         environment("SWIFTGI_HTTPD")

@@ -99,9 +99,18 @@ final class Server {
     var hasEnded: Bool { command?.hasEnded ?? true }
 
     /// The processes that serve.
-    var children: [pid_t] {
+    var children: [pid_t] { ownProcesses.filter { !isSupervisor($0) } }
+
+    /// The supervisor of the daemons, if it runs.
+    var supervisor: pid_t? { ownProcesses.first { isSupervisor($0) } }
+
+    private var ownProcesses: [pid_t] {
         guard let command else { return [] }
         return ProcessTable.children(of: command.pid).filter { ProcessTable.isAlive($0) }
+    }
+
+    private func isSupervisor(_ pid: pid_t) -> Bool {
+        ProcessTable.commandLine(of: pid).hasPrefix("swiftgi-supervisor")
     }
 
     /// What `apachectl graceful` does: new processes take over, the old ones finish their requests.
@@ -163,7 +172,7 @@ final class Server {
         _ = holdsEventually(for: 5) {
             leaks = children.compactMap { pid in
                 let count = DescriptorCount(of: pid)
-                let growths = baseline.map { count.growth(since: $0) }
+                let growths = baseline.map { count.growth(since: $0, links: configuration.linksToDaemons()) }
                 if growths.isEmpty || growths.contains(where: \.isEmpty) { return nil }
                 return "process \(pid) has \(count), more by \(growths[0]) than after the first answer: "
                     + ProcessTable.descriptors(of: pid).sorted().joined(separator: ", ")

@@ -12,6 +12,8 @@ struct Waiting: RequestHandler {
         guard let route = routes[call.path] else {
             return try await responseSender.sendAndFinish(HTTPResponse(status: .notFound))
         }
+        begin()
+        defer { end() }
         try await route(call, reader, responseSender)
     }
 }
@@ -24,6 +26,7 @@ typealias Route =
 
 private let routes: [String: Route] = responseRoutes.merging(requestRoutes) { $1 }.merging(taskRoutes) { $1 }
     .merging(endingRoutes) { $1 }
+    .merging(raceRoutes) { $1 }
 
 let plain = HTTPResponse(status: .ok, headerFields: [.contentType: "text/plain"])
 

@@ -1,0 +1,223 @@
+/* supervisor_log.c: lines for httpd's error log, in the format that it has by default. */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long a log that is a pipe may take no line until lines are dropped. */
+#define LOG_PATIENCE 200
+
+/* Bytes of a daemon's output that are read before others have their turn. */
+#define TURN 65536
+
+static int main_log = STDERR_FILENO;
+static int highest_level = LEVEL_INFO;
+static unsigned long dropped;
+
+void log_set(int descriptor, int level)
+{
+    if (main_log != STDERR_FILENO) close(main_log);
+    main_log = descriptor;
+    highest_level = level;
+}
+
+int log_level(void)
+{
+    return highest_level;
+}
+
+/* One call for each line, so that lines of several processes do not mix. */
+static void write_line(int descriptor, const char *line, size_t length)
+{
+    struct pollfd item = { .fd = descriptor, .events = POLLOUT };
+    ssize_t written;
+
+    /* A program that takes the log but is stuck must not stop us, too. */
+    if (poll(&item, 1, LOG_PATIENCE) == 0) {
+        dropped++;
+        return;
+    }
+    do {
+        written = write(descriptor, line, length);
+    } while (written < 0 && errno == EINTR);
+}
+
+/* "[Tue Nov 24 22:15:41.123456 2026] [swiftgi:error] [pid 4711] [group shop] ", as long as it
+ * fits. */
+static size_t put_head(char *line, size_t size, const backend *b, pid_t pid, enum level level)
+{
+    static const char *const names[] = { "emerg", "alert",  "crit", "error",
+                                         "warn",  "notice", "info", "debug" };
+    unsigned number = (unsigned)level < 8 ? (unsigned)level : LEVEL_DEBUG;
+    struct timeval time;
+    struct tm parts;
+    char before[40], after[16];
+
+    gettimeofday(&time, NULL);
+    localtime_r(&time.tv_sec, &parts);
+    strftime(before, sizeof(before), "%a %b %d %H:%M:%S", &parts);
+    strftime(after, sizeof(after), "%Y", &parts);
+    return (size_t)snprintf(line, size, "[%s.%06ld %s] [swiftgi:%s] [pid %d] %s%s%s", before,
+                            (long)time.tv_usec, after, names[number], (int)pid,
+                            b ? "[group " : "", b ? b->strings[SUPERVISOR_GROUP] : "",
+                            b ? "] " : "");
+}
+
+/* What came from outside must neither end the line nor command a terminal. */
+static size_t put_text(char *line, size_t size, const char *text, size_t length)
+{
+    size_t count = 0, i;
+
+    for (i = 0; i < length && count + 5 < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if ((c >= 0x20 && c != 0x7F) || c == '\t') line[count++] = (char)c;
+        else count += (size_t)snprintf(line + count, size - count, "\\x%02x", c);
+    }
+    return count;
+}
+
+static void write_text(const backend *b, pid_t pid, enum level level, const char *text,
+                       size_t length)
+{
+    char line[8192];
+    size_t count;
+
+    /* httpd never hides what is noticed. */
+    if ((int)level > highest_level && level != LEVEL_NOTICE) return;
+    count = put_head(line, 512, b, pid, level);
+    if (count >= 512) count = 511;
+    count += put_text(line + count, sizeof(line) - count - 1, text, length);
+    line[count++] = '\n';
+    write_line(b ? b->log : main_log, line, count);
+}
+
+void log_line(const backend *b, pid_t pid, enum level level, const char *format, ...)
+{
+    char text[2048];
+    unsigned long lost = dropped;
+    va_list arguments;
+    int length;
+
+    va_start(arguments, format);
+    length = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (length < 0) return;
+    if ((size_t)length >= sizeof(text)) length = sizeof(text) - 1;
+    dropped = 0;
+    write_text(b, pid ? pid : getpid(), level, text, (size_t)length);
+    if (dropped) dropped += lost;
+    else if (lost) {
+        log_line(b, 0, LEVEL_WARNING, "SGI0419: %lu lines were lost, the log took none", lost);
+    }
+}
+
+/* ---- what daemons print ---- */
+
+/* The launcher writes "2026-11-24T22:15:41.123Z [warning] [pid 4711] text". */
+static void skip_head(const char **text, size_t *length, enum level *level)
+{
+    static const struct {
+        const char *name;
+        enum level level;
+    } levels[] = {
+        { "[critical] ", LEVEL_CRITICAL }, { "[error] ", LEVEL_ERROR },
+        { "[warning] ", LEVEL_WARNING },   { "[notice] ", LEVEL_NOTICE },
+        { "[info] ", LEVEL_INFO },         { "[debug] ", LEVEL_DEBUG },
+        { "[trace] ", LEVEL_DEBUG + 1 },
+    };
+    const char *rest = *text + 25;
+    const char *end = *text + *length;
+    size_t i;
+
+    if (*length < 40 || (*text)[10] != 'T' || (*text)[23] != 'Z' || (*text)[24] != ' ') return;
+    for (i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+        size_t count = strlen(levels[i].name);
+
+        if ((size_t)(end - rest) <= count || memcmp(rest, levels[i].name, count)) continue;
+        rest += count;
+        if ((size_t)(end - rest) > 5 && !memcmp(rest, "[pid ", 5)) {
+            const char *bracket = memchr(rest, ']', (size_t)(end - rest));
+
+            if (bracket && end - bracket > 2) rest = bracket + 2;
+        }
+        *level = levels[i].level;
+        *length = (size_t)(end - rest);
+        *text = rest;
+        return;
+    }
+}
+
+static void log_printed(const output *out, const backend *b, pid_t pid, const char *text,
+                        size_t length)
+{
+    enum level level = out->level;
+
+    skip_head(&text, &length, &level);
+    if (length > 0) write_text(b, pid, level, text, length);
+}
+
+/* Logs the lines that are complete, and keeps the rest. */
+static void log_complete(output *out, const backend *b, pid_t pid)
+{
+    const char *start = out->text, *end = out->text + out->length, *newline;
+
+    while ((newline = memchr(start, '\n', (size_t)(end - start))) != NULL) {
+        log_printed(out, b, pid, start, (size_t)(newline - start));
+        start = newline + 1;
+    }
+    if (start == out->text && out->length == sizeof(out->text)) {
+        log_printed(out, b, pid, start, out->length);
+        start = end;
+    }
+    out->length = (size_t)(end - start);
+    memmove(out->text, start, out->length);
+}
+
+/* Swift begins so, on a line that it completes when it is done. */
+static bool is_backtrace(const output *out)
+{
+    static const char signal[] = "*** Signal ", backtracing[] = "Backtracing from";
+
+    return memmem(out->text, out->length, signal, sizeof(signal) - 1)
+           && memmem(out->text, out->length, backtracing, sizeof(backtracing) - 1);
+}
+
+bool log_output(output *out, const backend *b, pid_t pid)
+{
+    size_t total = 0;
+    bool crashed = false;
+
+    while (out->descriptor >= 0 && total < TURN) {
+        ssize_t count =
+            read(out->descriptor, out->text + out->length, sizeof(out->text) - out->length);
+
+        if (count < 0) {
+            if (errno == EINTR) continue;
+            if (errno == EAGAIN) return crashed;
+        }
+        if (count <= 0) {
+            close(out->descriptor);
+            out->descriptor = -1;
+            break;
+        }
+        total += (size_t)count;
+        out->length += (size_t)count;
+        if (is_backtrace(out)) crashed = true;
+        log_complete(out, b, pid);
+    }
+    return crashed;
+}
+
+void log_close(output *out, const backend *b, pid_t pid)
+{
+    log_output(out, b, pid);
+    if (out->length > 0) log_printed(out, b, pid, out->text, out->length);
+    out->length = 0;
+    if (out->descriptor >= 0) close(out->descriptor);
+    out->descriptor = -1;
+}
