@@ -93,6 +93,9 @@ if Context.environment["SWIFTGI_APPLICATIONS"] != nil {
     for target in package.targets where ["Conformance", "AsyncConformance"].contains(target.name) {
         target.dependencies.append("SwiftGIConformance")
     }
+    for target in package.targets where target.name == "ExecutorCost" {
+        target.dependencies.append("SwiftGICore")
+    }
     // What only `make bench` builds: the same answers by both contracts, and zlib for their checksum.
     if Context.environment["SWIFTGI_APPLICATIONS"] == "bench" {
         package.targets.append(.systemLibrary(name: "CZlib", path: "Tests/Benchmarks/CZlib"))
