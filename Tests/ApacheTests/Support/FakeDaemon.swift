@@ -43,7 +43,7 @@ final class FakeDaemon: Sendable {
         configuration.lines.replace(Applications.daemon, with: Applications.relay)
         configuration.threads = threads
         // What a child keeps for its next requests is no leak.
-        configuration.linksToDaemons = { [self] in state.withLock { $0.connections.count(where: \.isOpen) } }
+        configuration.linksToDaemons = { [self] in connectionCount }
         return configuration
     }
 
@@ -88,14 +88,10 @@ final class FakeDaemon: Sendable {
     private func receiveListener() -> Int32? {
         let connection = Glibc.accept(relay, nil, nil)
         guard connection >= 0 else { return nil }
-        // Until the daemon ends.
-        Thread.detachNewThread {
-            var byte: UInt8 = 0
-            while read(connection, &byte, 1) > 0 {}
-            close(connection)
-        }
+        defer { close(connection) }
         let listener = Descriptors.receive(from: connection)
-        _ = write(connection, "x", 1)
+        // The relay is ready.
+        _ = Glibc.send(connection, "x", 1, Int32(MSG_NOSIGNAL))
         return listener
     }
 
@@ -228,7 +224,10 @@ final class FakeConnection: Sendable {
 
     /// The next request; throws `ended` if there is none.
     func request() throws -> FakeRequest {
-        let begin = try record(.begin)
+        let begin = try record()
+        // The module gives up what is wrong.
+        if begin.type == .abort { throw Failure.ended }
+        guard begin.type == .begin else { throw Failure.malformed("a request was expected, not \(begin)") }
         var params: [UInt8] = []
         while true {
             let part = try record(.params)
@@ -327,7 +326,7 @@ private enum Descriptors {
         transfer(bytes) { message, control in
             control.storeBytes(of: headerSize + 4, as: Int.self)
             control.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: Int32.self)
-            control.storeBytes(of: Int32(SCM_RIGHTS.rawValue), toByteOffset: 12, as: Int32.self)
+            control.storeBytes(of: Int32(SCM_RIGHTS), toByteOffset: 12, as: Int32.self)
             control.storeBytes(of: descriptor, toByteOffset: headerSize, as: Int32.self)
             return sendmsg(socket, &message, Int32(MSG_NOSIGNAL)) == bytes.count
         }
