@@ -80,6 +80,12 @@
  * too many that do so already. */
 #define SHORT_WAIT_MICROSECONDS 150
 
+/* How often in that time it is seen whether a daemon has begun to read a body. Then, how long
+ * until it is looked at next, the double each time. */
+#define PICKUP_LOOKS 5
+#define FIRST_LOOK_MICROSECONDS 1000
+#define LAST_LOOK_MICROSECONDS 100000
+
 /* For an application to ask for a body that its client holds back: then it is asked for anyway. */
 #define INVITATION_SECONDS 1
 
@@ -126,6 +132,8 @@ struct sgi_forward {
     input_state input;
     input_state input_before; /* the daemon did not take more */
     uint16_t id;
+    int waits_to_be_taken;       /* boolean: no more is sent before a daemon has the begin */
+    apr_interval_time_t look;    /* how long until it is seen whether one has it */
     int waits_to_send;           /* boolean: there was no room */
     int waits_for_input;         /* boolean: the client has sent no more so far */
     int knows_extensions;        /* boolean, until the daemon says otherwise */
@@ -463,10 +471,28 @@ static void note_deaf(forward *f)
     f->waits_to_send = f->waits_for_input = 0;
 }
 
+/* Whether a daemon has read the begin of the request, which takes one that has nothing else to
+ * do less time than this waits. */
+static int is_taken(forward *f)
+{
+    int i;
+
+    if (f->is_answered || sgi_link_is_taken(f->link)) return 1;
+    for (i = 0; f->look == 0 && i < PICKUP_LOOKS; i++) {
+        if (sgi_link_poll(f->link, SHORT_WAIT_MICROSECONDS / PICKUP_LOOKS)
+            || sgi_link_is_taken(f->link)) {
+            return 1;
+        }
+    }
+    f->look = f->look ? 2 * f->look : FIRST_LOOK_MICROSECONDS;
+    if (f->look > LAST_LOOK_MICROSECONDS) f->look = LAST_LOOK_MICROSECONDS;
+    return 0;
+}
+
 /* Sends what there is, and of the body what has come, until there is no room or nothing left. */
 static swiftgi_status send_on(forward *f)
 {
-    f->waits_to_send = 0;
+    f->waits_to_send = f->waits_to_be_taken = 0;
     while (!f->is_deaf && !f->has_ended) {
         ssize_t sent;
 
@@ -474,6 +500,10 @@ static swiftgi_status send_on(forward *f)
             swiftgi_status status;
 
             if (f->input != INPUT_FLOWING) break;
+            if (f->is_replayable && !is_taken(f)) {
+                f->waits_to_be_taken = 1;
+                break;
+            }
             /* From here on the request can't be sent anew. */
             f->start = f->end = 0;
             f->is_replayable = 0;
@@ -961,9 +991,13 @@ static limits limits_of(const forward *f)
         l.invitation = f->began + apr_time_from_sec(INVITATION_SECONDS);
     }
     /* Once it has been asked, the application need not be the one that is waited for. */
-    if (f->waits_for_input || f->is_blocked) return l;
+    if ((f->waits_for_input && !f->waits_to_be_taken) || f->is_blocked) return l;
     if (!f->taken) {
         l.queue = after(f->began, group->queue_timeout);
+        if (f->waits_to_be_taken) {
+            l.look = apr_time_now() + f->look;
+            return l;
+        }
         if (group->request_timeout > 0 || f->waits_to_send)
             l.look = apr_time_now() + apr_time_from_sec(1);
         return l;
@@ -1136,7 +1170,7 @@ static swiftgi_status retry(forward *f)
     if (status != SWIFTGI_OK) return status;
     sgi_fastcgi_renumber(f->out, f->end, f->id);
     f->start = 0;
-    f->began = f->taken = 0;
+    f->began = f->taken = f->look = 0;
     f->has_sent = f->is_answered = f->has_ended = f->is_clean = f->was_reset = 0;
     if (f->is_deaf) {
         f->is_deaf = 0;
@@ -1159,7 +1193,8 @@ static swiftgi_status go_on(forward *f)
         if (status != NOT_YET) return status;
         /* A connection that is new, or input that is wanted now, is something to do. */
         if (f->link != link
-            || (f->input == INPUT_FLOWING && !f->waits_for_input && !f->waits_to_send)
+            || (f->input == INPUT_FLOWING && !f->waits_for_input && !f->waits_to_send
+                && !f->waits_to_be_taken)
             || (has_unsent(f) && !f->waits_to_send)) {
             continue;
         }
@@ -1180,10 +1215,11 @@ static swiftgi_status end(forward *f, swiftgi_status status)
     f->x->alarm = 0;
     log_rest(f);
     if (f->link) {
-        int is_reusable = f->has_ended && f->is_clean && !f->is_deaf && !has_unsent(f)
-                          && f->input == INPUT_ENDED && sgi_link_take_descriptor(f->link) < 0;
+        int stray = sgi_link_take_descriptor(f->link);
 
-        if (is_reusable) {
+        if (stray >= 0) close(stray);
+        if (f->has_ended && f->is_clean && !f->is_deaf && !has_unsent(f)
+            && f->input == INPUT_ENDED && stray < 0) {
             sgi_wait_detach(f->x);
             sgi_link_keep(f->link);
             f->link = NULL;

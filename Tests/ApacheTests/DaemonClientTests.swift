@@ -17,7 +17,7 @@ private let manyConnections = "AsyncRequestWorkerFactor 100"
 private typealias Record = FakeConnection.RecordType
 
 /// The module's side of daemon mode, against servers right and wrong.
-@Suite(.timeLimit(.minutes(2))) struct DaemonClientTests {
+@Suite(.timeLimit(.minutes(5))) struct DaemonClientTests {
     // MARK: Requests
 
     @Test(arguments: Configuration.MPM.allCases)
@@ -28,7 +28,8 @@ private typealias Record = FakeConnection.RecordType
                 let request = try connection.request()
                 requests.note(request)
                 try connection.body()
-                try connection.answer(request, "\(connection.number)\n", "Content-Type: text/plain\r\nX-Field: a\r\nX-Field: b\r\n")
+                try connection.answer(
+                    request, "\(connection.number)\n", "Content-Type: text/plain\r\nX-Field: a\r\nX-Field: b\r\n")
             }
         }
         try await withFakeDaemon(mpm: mpm, serve: serve) { server, daemon async throws in
@@ -150,7 +151,8 @@ private typealias Record = FakeConnection.RecordType
                 // Byte by byte, with padding, and as a whole.
                 if request.path == "/bytes" {
                     for byte in head.utf8 {
-                        try connection.send(FakeConnection.record(Record.stdout.rawValue, request.id, [byte], padding: 7))
+                        try connection.send(
+                            FakeConnection.record(Record.stdout.rawValue, request.id, [byte], padding: 7))
                     }
                     try connection.send(FakeConnection.out(request.id, "body", padding: 255))
                 } else {
@@ -187,7 +189,8 @@ private typealias Record = FakeConnection.RecordType
             let head = Array(heads[Int(request.variables["QUERY_STRING"] ?? "") ?? 0].utf8)
             for start in stride(from: 0, to: head.count, by: 50000) {
                 try connection.send(
-                    FakeConnection.record(Record.stdout.rawValue, request.id, Array(head[start..<min(start + 50000, head.count)])))
+                    FakeConnection.record(
+                        Record.stdout.rawValue, request.id, Array(head[start..<min(start + 50000, head.count)])))
             }
             try connection.send(FakeConnection.end(request.id))
             _ = try connection.record()
@@ -229,7 +232,9 @@ private typealias Record = FakeConnection.RecordType
                             + FakeConnection.end(request.id))
                 case "/early":
                     try connection.send(
-                        FakeConnection.out(request.id, "Status: 103 Early Hints\r\nLink: </a>\r\n\r\nStatus: 103\r\nLink: </b>\r\n\r\n"))
+                        FakeConnection.out(
+                            request.id, "Status: 103 Early Hints\r\nLink: </a>\r\n\r\nStatus: 103\r\nLink: </b>\r\n\r\n"
+                        ))
                     let trailers = Array("X-After: all\r\n".utf8)
                     try connection.send(
                         FakeConnection.out(request.id, "Status: 200 OK\r\nTrailer-To-Come: yes\r\n\r\nbody")
@@ -269,18 +274,35 @@ private typealias Record = FakeConnection.RecordType
         let broken: [(String, @Sendable (UInt16) -> [UInt8])] = [
             ("another id", { FakeConnection.out($0 &+ 1, head) }),
             ("id 0", { _ in FakeConnection.out(0, head) }),
-            ("another version", { var record = FakeConnection.out($0, head); record[0] = 2; return record }),
+            (
+                "another version",
+                {
+                    var record = FakeConnection.out($0, head); record[0] = 2; return record
+                }
+            ),
             ("a web server's record", { FakeConnection.record(Record.params.rawValue, $0, []) }),
             ("an unknown type", { FakeConnection.record(200, $0, []) }),
             ("a short end", { FakeConnection.record(Record.end.rawValue, $0, [0, 0, 0, 0]) }),
             ("no head", { FakeConnection.end($0) }),
             ("half a head", { FakeConnection.out($0, "Status: 200 OK\r\n") + FakeConnection.end($0) }),
             ("an unknown role", { FakeConnection.end($0, protocol: 3) }),
-            ("more behind the end of the stream", { FakeConnection.out($0, head) + FakeConnection.out($0, "") + FakeConnection.out($0, "x") }),
+            (
+                "more behind the end of the stream",
+                { FakeConnection.out($0, head) + FakeConnection.out($0, "") + FakeConnection.out($0, "x") }
+            ),
             ("a refusal behind the head", { FakeConnection.out($0, head) + FakeConnection.end($0, protocol: 2) }),
             ("rubbish", { FakeConnection.out($0, head) + [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] }),
-            ("trailers without a head", { FakeConnection.record(Record.trailers.rawValue, $0, Array("A: b\r\n".utf8)) }),
-            ("a file without a descriptor", { FakeConnection.out($0, head) + FakeConnection.record(Record.file.rawValue, $0, [UInt8](repeating: 0, count: 16)) }),
+            (
+                "trailers without a head",
+                { FakeConnection.record(Record.trailers.rawValue, $0, Array("A: b\r\n".utf8)) }
+            ),
+            (
+                "a file without a descriptor",
+                {
+                    FakeConnection.out($0, head)
+                        + FakeConnection.record(Record.file.rawValue, $0, [UInt8](repeating: 0, count: 16))
+                }
+            ),
         ]
         let serve: @Sendable (FakeConnection) throws -> Void = { connection in
             let request = try connection.request()
@@ -304,9 +326,15 @@ private typealias Record = FakeConnection.RecordType
     func brokenAfterTheHead(_ mpm: Configuration.MPM) async throws {
         let endings: [@Sendable (FakeConnection, UInt16) throws -> Void] = [
             { connection, _ in connection.close() },
-            { connection, id in try connection.send(FakeConnection.out(id, "")); connection.close() },
-            { connection, id in try connection.send(Array(FakeConnection.out(id, "cut").prefix(9))); connection.close() },
-            { connection, id in try connection.send(Array(FakeConnection.end(id).prefix(15))); connection.close() },
+            { connection, id in
+                try connection.send(FakeConnection.out(id, "")); connection.close()
+            },
+            { connection, id in
+                try connection.send(Array(FakeConnection.out(id, "cut").prefix(9))); connection.close()
+            },
+            { connection, id in
+                try connection.send(Array(FakeConnection.end(id).prefix(15))); connection.close()
+            },
             { connection, id in try connection.send(FakeConnection.end(id, status: 2)) },
             { connection, id in try connection.send([9, 9, 9, 9, 9, 9, 9, 9]) },
         ]
@@ -461,7 +489,8 @@ private typealias Record = FakeConnection.RecordType
                 try connection.answer(request, "answer")
             }
         }
-        try await withFakeDaemon("queue-limit=3", manyConnections, threads: 4, expecting: ["SGI0463"], serve: serve) { server, daemon async throws in
+        try await withFakeDaemon("queue-limit=3", manyConnections, threads: 4, expecting: ["SGI0463"], serve: serve) {
+            server, daemon async throws in
             let waiting = try (0..<3).map { _ in
                 let client = try server.connect()
                 try client.request("GET /c/ HTTP/1.1")
@@ -509,7 +538,8 @@ private typealias Record = FakeConnection.RecordType
             // Never reads it.
             while !connection.isAtEnd { usleep(5000) }
         }
-        try await withFakeDaemon("queue-timeout=100ms", mpm: mpm, expecting: ["SGI0464"], serve: serve) { server, _ async throws in
+        try await withFakeDaemon("queue-timeout=100ms", mpm: mpm, expecting: ["SGI0464"], serve: serve) {
+            server, _ async throws in
             #expect(try server.get("/c/").status == 504)
         }
     }
@@ -543,7 +573,8 @@ private typealias Record = FakeConnection.RecordType
             try connection.send(FakeConnection.out(request.id, "Status: 200 OK\r\n\r\npart"))
             ends.note(try connection.record().type)
         }
-        try await withFakeDaemon("io-timeout=100ms", mpm: mpm, expecting: ["SGI0466"], serve: serve) { server, _ async throws in
+        try await withFakeDaemon("io-timeout=100ms", mpm: mpm, expecting: ["SGI0466"], serve: serve) {
+            server, _ async throws in
             let client = try server.connect()
             try client.request("GET /c/ HTTP/1.1")
             #expect(try client.chunk(after: client.head().body.count) == Array("part".utf8))
@@ -594,7 +625,8 @@ private typealias Record = FakeConnection.RecordType
                 try connection.answer(request, "\(body.count)")
             }
         }
-        try await withFakeDaemon("queue-limit=1000", manyConnections, threads: 4, serve: serve) { server, _ async throws in
+        try await withFakeDaemon("queue-limit=1000", manyConnections, threads: 4, serve: serve) {
+            server, _ async throws in
             for round in 1...2 {
                 let clients = try (0..<60).map { number in
                     let client = try server.connect()
@@ -626,8 +658,10 @@ private typealias Record = FakeConnection.RecordType
                 let request = try connection.request()
                 if request.path == "/down" {
                     try connection.body()
-                    try connection.send(FakeConnection.out(request.id, "Status: 200 OK\r\nContent-Length: \(size)\r\n\r\n"))
-                    let piece = FakeConnection.record(Record.stdout.rawValue, request.id, [UInt8](repeating: 0x64, count: 65536 / 2))
+                    try connection.send(
+                        FakeConnection.out(request.id, "Status: 200 OK\r\nContent-Length: \(size)\r\n\r\n"))
+                    let piece = FakeConnection.record(
+                        Record.stdout.rawValue, request.id, [UInt8](repeating: 0x64, count: 65536 / 2))
                     for _ in 0..<(size / 32768) { try connection.send(piece) }
                     try connection.send(FakeConnection.end(request.id))
                 } else {
@@ -635,7 +669,8 @@ private typealias Record = FakeConnection.RecordType
                 }
             }
         }
-        try await withFakeDaemon("queue-limit=1000", manyConnections, threads: 4, serve: serve) { server, _ async throws in
+        try await withFakeDaemon("queue-limit=1000", manyConnections, threads: 4, serve: serve) {
+            server, _ async throws in
             let readers = try (0..<12).map { _ in
                 let client = try server.connect()
                 try client.request("GET /c/down HTTP/1.1")
@@ -716,7 +751,9 @@ private typealias Record = FakeConnection.RecordType
                     FakeConnection.record(Record.stderr.rawValue, request.id, Array(text.utf8))
                 }
                 try connection.send(
-                    error("[warning] [\(id)] careful\n[info] [\(id)] by the way\nplain\n[other] bracket\n[debug] [else] x\n")
+                    error(
+                        "[warning] [\(id)] careful\n[info] [\(id)] by the way\nplain\n[other] bracket\n[debug] [else] x\n"
+                    )
                         + error("in ") + error("") + error("pieces") + error("\nunended"))
                 try connection.send(FakeConnection.out(request.id, "Status: 200 OK\r\n\r\n"))
                 try connection.send(error(String(repeating: "long", count: 4000) + "\n"))
@@ -727,7 +764,9 @@ private typealias Record = FakeConnection.RecordType
         try await withFakeDaemon(expecting: expecting, serve: serve) { server, _ async throws in
             #expect(try server.get("/c/logged").status == 200)
             let id = server.accessLog.first { $0.contains("logged") }?.split(separator: "|").last ?? ""
-            func line(_ text: String) throws -> LogLine { try #require(server.errorLog.lines(with: text).first, "\(text)") }
+            func line(_ text: String) throws -> LogLine {
+                try #require(server.errorLog.lines(with: text).first, "\(text)")
+            }
             for (text, level) in [
                 ("careful", "warn"), ("by the way", "info"), ("plain", "error"), ("[other] bracket", "error"),
                 ("[else] x", "debug"), ("in pieces", "error"),
@@ -738,7 +777,8 @@ private typealias Record = FakeConnection.RecordType
                 #expect(line.requestID == id)
                 #expect(line.module == "swiftgi")
             }
-            #expect(server.errorLog.lines(with: "longlong").map(\.message.count).reduce(0, +) == 16000 + "unended".count)
+            #expect(
+                server.errorLog.lines(with: "longlong").map(\.message.count).reduce(0, +) == 16000 + "unended".count)
         }
     }
 
@@ -775,7 +815,8 @@ private typealias Record = FakeConnection.RecordType
             }
         }
         try await withFakeDaemon(expecting: ["SGI0468"], serve: serve) { server, _ async throws in
-            let expected = Array("before".utf8) + content[..<100_000] + Array("between".utf8) + content[199_999...]
+            let expected =
+                Array("before".utf8) + content[..<100_000] + Array("between".utf8) + content[199_999...]
                 + Array("after".utf8)
             for _ in 0..<3 {
                 let response = try server.get("/c/parts")
@@ -806,11 +847,13 @@ private typealias Record = FakeConnection.RecordType
                     break
                 }
                 if request.path == "/plain" {
-                    try connection.send(FakeConnection.record(Record.unknownType.rawValue, 0, [66, 0, 0, 0, 0, 0, 0, 0]))
+                    try connection.send(
+                        FakeConnection.record(Record.unknownType.rawValue, 0, [66, 0, 0, 0, 0, 0, 0, 0]))
                     _ = try? connection.record()
                     return
                 }
-                try connection.send(FakeConnection.out(request.id, "Status: 422 Own\r\n\r\n") + FakeConnection.end(request.id))
+                try connection.send(
+                    FakeConnection.out(request.id, "Status: 422 Own\r\n\r\n") + FakeConnection.end(request.id))
             }
         }
         try await withFakeDaemon("", "LimitRequestBody 10", serve: serve) { server, _ async throws in
@@ -857,7 +900,8 @@ private typealias Record = FakeConnection.RecordType
                 let request = try connection.request()
                 switch request.path {
                 case "/refused":
-                    try connection.send(FakeConnection.out(request.id, "Status: 403 No\r\n\r\n") + FakeConnection.end(request.id))
+                    try connection.send(
+                        FakeConnection.out(request.id, "Status: 403 No\r\n\r\n") + FakeConnection.end(request.id))
                     _ = try connection.record()
                 case "/wanted":
                     try connection.send(FakeConnection.record(Record.inputWanted.rawValue, request.id, []))

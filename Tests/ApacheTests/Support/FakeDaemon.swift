@@ -39,11 +39,12 @@ final class FakeDaemon: Sendable {
         _ options: String = "", _ lines: String = "", mpm: Configuration.MPM = .event, modules: [String] = [],
         threads: Int = 8
     ) -> Configuration {
-        var configuration = Configuration.daemons("env=RELAY=\(relayPath) \(options)", lines, mpm: mpm, modules: modules)
+        var configuration = Configuration.daemons(
+            "env=RELAY=\(relayPath) \(options)", lines, mpm: mpm, modules: modules)
         configuration.lines.replace(Applications.daemon, with: Applications.relay)
         configuration.threads = threads
         // What a child keeps for its next requests is no leak.
-        configuration.linksToDaemons = { [self] in state.withLock { $0.connections.count(where: \.isOpen) } }
+        configuration.linksToDaemons = { [self] in connectionCount }
         return configuration
     }
 
@@ -88,13 +89,9 @@ final class FakeDaemon: Sendable {
     private func receiveListener() -> Int32? {
         let connection = Glibc.accept(relay, nil, nil)
         guard connection >= 0 else { return nil }
-        // Until the daemon ends.
-        Thread.detachNewThread {
-            var byte: UInt8 = 0
-            while read(connection, &byte, 1) > 0 {}
-            close(connection)
-        }
+        defer { close(connection) }
         let listener = Descriptors.receive(from: connection)
+        // The relay is ready.
         _ = Glibc.send(connection, "x", 1, Int32(MSG_NOSIGNAL))
         return listener
     }
@@ -194,7 +191,9 @@ final class FakeConnection: Sendable {
         var received = 0
         while received < count {
             let more = bytes.withUnsafeMutableBytes { read(fd, $0.baseAddress! + received, count - received) }
-            if more > 0 { received += more } else if more == 0 || errno == ECONNRESET || errno == EBADF {
+            if more > 0 {
+                received += more
+            } else if more == 0 || errno == ECONNRESET || errno == EBADF {
                 throw Failure.ended
             } else if errno == EAGAIN {
                 throw Failure.malformed("nothing came after \(received) of \(count) bytes")
@@ -228,7 +227,10 @@ final class FakeConnection: Sendable {
 
     /// The next request; throws `ended` if there is none.
     func request() throws -> FakeRequest {
-        let begin = try record(.begin)
+        let begin = try record()
+        // The module gives up what is wrong.
+        if begin.type == .abort { throw Failure.ended }
+        guard begin.type == .begin else { throw Failure.malformed("a request was expected, not \(begin)") }
         var params: [UInt8] = []
         while true {
             let part = try record(.params)
@@ -283,7 +285,9 @@ final class FakeConnection: Sendable {
     func send(_ bytes: [UInt8]) throws {
         var sent = 0
         while sent < bytes.count {
-            let more = bytes.withUnsafeBytes { Glibc.send(fd, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL)) }
+            let more = bytes.withUnsafeBytes {
+                Glibc.send(fd, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL))
+            }
             if more > 0 { sent += more } else if errno != EINTR { throw Failure.ended }
         }
     }
@@ -309,7 +313,9 @@ final class FakeConnection: Sendable {
 
     /// A whole response at once.
     func answer(_ request: FakeRequest, _ text: String, _ fields: String = "Content-Type: text/plain\r\n") throws {
-        try send(Self.out(request.id, "Status: 200 OK\r\n\(fields)\r\n\(text)") + Self.out(request.id, "") + Self.end(request.id))
+        try send(
+            Self.out(request.id, "Status: 200 OK\r\n\(fields)\r\n\(text)") + Self.out(request.id, "")
+                + Self.end(request.id))
     }
 
     /// A record with a descriptor.
