@@ -17,7 +17,10 @@ private let manyConnections = "AsyncRequestWorkerFactor 100"
 private typealias Record = FakeConnection.RecordType
 
 /// The module's side of daemon mode, against servers right and wrong.
-@Suite(.timeLimit(.minutes(5))) struct DaemonClientTests {
+///
+/// Daemon mode is not finished, and neither are these: they run if SWIFTGI_UNFINISHED is set.
+@Suite(.enabled(if: Paths.environment("SWIFTGI_UNFINISHED") != nil, "daemon mode is not finished"))
+struct DaemonClientTests {
     // MARK: Requests
 
     @Test(arguments: Configuration.MPM.allCases)

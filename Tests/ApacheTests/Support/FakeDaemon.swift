@@ -180,7 +180,7 @@ final class FakeConnection: Sendable {
 
     /// Whether the module has closed it; whatever it has sent stays unread.
     var isAtEnd: Bool {
-        var item = pollfd(fd: fd, events: 0x2000 /* POLLRDHUP */, revents: 0)
+        var item = pollfd(fd: fd, events: pollRemoteHangUp, revents: 0)
         return poll(&item, 1, 0) > 0
     }
 
@@ -384,3 +384,6 @@ func withFakeDaemon(
     }
     #expect(daemon.failures == [], sourceLocation: sourceLocation)
 }
+
+/// POLLRDHUP, which Swift's Glibc module does not show.
+private let pollRemoteHangUp: Int16 = 0x2000
