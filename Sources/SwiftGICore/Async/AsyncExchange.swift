@@ -31,7 +31,7 @@ package final class AsyncExchange: @unchecked Sendable {
     }
 
     /// What is written at a time: less than what makes httpd wait for a slow client.
-    package static let pieceSize = 49152
+    package static let pieceSize = 32768
 
     /// How many jobs run before the driving thread looks around: a handler that yields without end
     /// must not miss its cancellation.
