@@ -212,13 +212,13 @@ import Testing
             }
             // The listener writes the numbers when it looks at its queues.
             try wait("the threads to be idle, but for the one that answers") {
-                try facts()["BusyWorkers"] == "1"
+                let now = try facts()
+                return now["BusyWorkers"] == "1" && now["IdleWorkers"] == "3"
             }
-            #expect(try facts()["IdleWorkers"] == "3")
             #expect(try server.get("/server-status").text.contains("</html>"))
             try server.open(gate: server.gate())
             for client in clients { #expect(try client.response().text == "passed\n") }
-            #expect(try facts()["BusyWorkers"] == "1")
+            try wait("the threads to be idle again") { try facts()["BusyWorkers"] == "1" }
         }
     }
 
