@@ -284,7 +284,7 @@ static void add_all(void)
     add(NULL, NULL, supervisor.hears_module ? &control : &closed);
     add(NULL, NULL, &supervisor.signals);
     for (b = supervisor.backends; b; b = b->next) {
-        if (b->is_dormant && !b->is_leaving) add(b, NULL, &b->listener);
+        if ((b->is_dormant || b->is_refusing) && !b->is_leaving) add(b, NULL, &b->listener);
         for (p = b->processes; p; p = p->next) {
             if (p->ready >= 0) add(b, p, &p->ready);
             if (p->standard.descriptor >= 0) add(b, p, &p->standard.descriptor);
@@ -295,7 +295,8 @@ static void add_all(void)
 
 static void handle(const watch *w)
 {
-    if (!w->process) w->backend->is_dormant = false;
+    if (!w->process && w->backend->is_refusing) backend_refuse(w->backend);
+    else if (!w->process) w->backend->is_dormant = false;
     else if (w->descriptor == &w->process->ready) backend_hear(w->backend, w->process);
     else if (w->descriptor == &w->process->standard.descriptor) {
         log_output(&w->process->standard, w->backend, w->process->pid);

@@ -117,6 +117,7 @@ typedef struct backend {
     struct stat library; /* the version that this generation runs */
     unsigned failures;   /* in a row */
     int64_t not_before;  /* when the next start may be */
+    bool is_refusing;    /* requests, since no process serves and none could be started */
 } backend;
 
 /* Makes a backend of a message, of which it takes the memory and the descriptors; NULL, and
@@ -142,6 +143,9 @@ void backend_maintain(backend *b, int64_t *when);
 
 /* Once a second: whether limits are exceeded, and whether the library was replaced. */
 void backend_inspect(backend *b, bool watches_library);
+
+/* Turns away who waits for a process. */
+void backend_refuse(backend *b);
 
 /* The process has said something through its pipe. */
 void backend_hear(backend *b, process *p);

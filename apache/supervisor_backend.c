@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +19,12 @@
 /* The wait after the first failed start, doubled with each. */
 #define FIRST_DELAY 100
 #define LONGEST_DELAY 10000
+
+/* Requests wait while processes start, but not for one that so often could not. */
+#define FAILURES_TO_WAIT_FOR 3
+
+/* How many are turned away at a time. */
+#define REFUSALS 64
 
 /* Who has served for so long did not fail at the start. */
 #define PROVEN 1000
@@ -214,6 +221,38 @@ static void note(int64_t *when, int64_t time)
     if (time && time < *when) *when = time;
 }
 
+static bool has_ready_process(const backend *b)
+{
+    const process *p = b->processes;
+
+    while (p && (p->state != READY || p->is_crashing)) p = p->next;
+    return p;
+}
+
+/* What was refused has not been read, which tells the module that it was not begun. */
+void backend_refuse(backend *b)
+{
+    int i, connection;
+
+    for (i = 0; i < REFUSALS; i++) {
+        connection = accept4(b->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (connection < 0) return;
+        close(connection);
+    }
+}
+
+static void decide_on_refusal(backend *b)
+{
+    bool refuses = b->failures >= FAILURES_TO_WAIT_FOR && !has_ready_process(b);
+
+    if (refuses && !b->is_refusing) {
+        log_line(b, 0, LEVEL_ERROR,
+                 "SGI0424: no process of %s can be started, its requests are refused until one is "
+                 "ready", b->strings[SUPERVISOR_LIBRARY]);
+    }
+    b->is_refusing = refuses;
+}
+
 void backend_maintain(backend *b, int64_t *when)
 {
     process *p;
@@ -238,6 +277,7 @@ void backend_maintain(backend *b, int64_t *when)
         note(when, p->deadline);
     }
     if (b->is_leaving || b->is_dormant) return;
+    decide_on_refusal(b);
     start_missing(b);
     if (count_processes(b).current < b->settings->processes) note(when, b->not_before);
 }

@@ -22,6 +22,9 @@
  * loop over all there could be. */
 #define DESCRIPTORS 65536
 
+/* What the launcher takes at most, in milliseconds: three weeks. */
+#define NO_TIMEOUT INT32_MAX
+
 int64_t now(void)
 {
     struct timespec time;
@@ -165,7 +168,8 @@ static void run_launcher(const backend *b)
 
     snprintf(threads, sizeof(threads), "%u", settings->threads);
     snprintf(grace, sizeof(grace), "%llums", (unsigned long long)settings->drain_timeout);
-    snprintf(timeout, sizeof(timeout), "%llums", (unsigned long long)settings->io_timeout);
+    snprintf(timeout, sizeof(timeout), "%llums",
+             (unsigned long long)(settings->io_timeout ? settings->io_timeout : NO_TIMEOUT));
     snprintf(requests, sizeof(requests), "%llu",
              (unsigned long long)settings->maximum_requests);
     snprintf(inactivity, sizeof(inactivity), "%llums",

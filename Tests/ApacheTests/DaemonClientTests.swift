@@ -17,9 +17,7 @@ private let manyConnections = "AsyncRequestWorkerFactor 100"
 private typealias Record = FakeConnection.RecordType
 
 /// The module's side of daemon mode, against servers right and wrong.
-///
-/// Daemon mode is not finished, and neither are these: they run if SWIFTGI_UNFINISHED is set.
-@Suite(.enabled(if: Paths.environment("SWIFTGI_UNFINISHED") != nil, "daemon mode is not finished"))
+@Suite(.embedded("They have groups of their own."))
 struct DaemonClientTests {
     // MARK: Requests
 

@@ -2,9 +2,7 @@ import Foundation
 import Testing
 
 /// The directives of process groups: what is refused, and which request goes where.
-///
-/// Daemon mode is not finished: they run if SWIFTGI_UNFINISHED is set.
-@Suite(.enabled(if: Paths.environment("SWIFTGI_UNFINISHED") != nil, "daemon mode is not finished"))
+@Suite(.embedded("They have groups of their own."))
 struct DaemonDirectiveTests {
     // MARK: What is refused
 
@@ -46,7 +44,7 @@ struct DaemonDirectiveTests {
         ("startup-timeout=off", "a time from 1ms"),
         ("startup-timeout=2d", "a time from 1ms to 1d"),
         ("request-timeout=soon", "a time from 1ms"),
-        ("io-timeout=off", "a time from 1ms"),
+        ("io-timeout=2d", "a time from 1ms to 1d"),
         ("inactivity-timeout=-5s", "a time from 1ms"),
         ("restart-interval=1y", "a time from 1ms"),
         ("maximum-requests=0", "or off"),
@@ -190,7 +188,7 @@ struct DaemonDirectiveTests {
             """
         let lines = """
             SwiftGIDaemonProcess all-off queue-timeout=off request-timeout=off inactivity-timeout=off \
-            restart-interval=off maximum-requests=off max-rss=off cpu-time-limit=OFF
+            restart-interval=off maximum-requests=off max-rss=off cpu-time-limit=OFF io-timeout=off
             <VirtualHost *:${port}>
             ServerName a.example
             SwiftGIDaemonProcess hosted

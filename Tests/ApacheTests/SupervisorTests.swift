@@ -3,9 +3,7 @@ import Glibc
 import Testing
 
 /// Daemons and the process that owns them, with a daemon of the tests' own (Libraries/daemon.c).
-///
-/// Daemon mode is not finished: they run if SWIFTGI_UNFINISHED is set.
-@Suite(.enabled(if: Paths.environment("SWIFTGI_UNFINISHED") != nil, "daemon mode is not finished"))
+@Suite(.embedded("They have groups of their own."))
 struct SupervisorTests {
     // MARK: Sockets and restarts
 
@@ -198,8 +196,8 @@ struct SupervisorTests {
         let configuration = Configuration.daemons("env=DAEMON_REFUSES=${root}/scratch/refuses").preparing {
             try writeFile("\($0)/scratch/refuses", "")
         }
-        try await withServer(configuration, expecting: ["SGI0423", "the database is away"]) { server in
-            let asking = Asking(try #require(server.sockets().first), times: 1)
+        let expected = ["SGI0423", "SGI0424", "the database is away"]
+        try await withServer(configuration, expecting: expected) { server in
             try wait("five attempts") { server.errorLog.lines(with: "SGI0423").count >= 5 }
             let line = try #require(server.errorLog.lines(with: "SGI0423").first)
             #expect(line.message.contains("status 69, before it was ready"), "\(line)")
@@ -207,9 +205,11 @@ struct SupervisorTests {
             let times = server.errorLog.lines(with: "SGI0423").map { $0.secondsOfHour }
             let passed = (times[4] - times[0] + 3600).truncatingRemainder(dividingBy: 3600)
             #expect(passed > 1.4, "\(times)")
+            // After three of them nobody is kept waiting for the next.
+            #expect(server.errorLog.lines(with: "SGI0424").count == 1)
+            #expect(throws: (any Error).self) { try server.who() }
             try FileManager.default.removeItem(atPath: "\(server.root)/scratch/refuses")
-            let failures = await asking.end()
-            #expect(failures == [])
+            _ = try wait("an answer") { try? server.who() }
         }
     }
 
@@ -531,15 +531,10 @@ struct SupervisorTests {
     /// The real launcher with a real application: it tells when it is ready, and ends when told.
     @Test func launcherAndApplication() async throws {
         let lines = """
-            SwiftGILauncher ${root}/swiftgi-run
             SwiftGIDaemonProcess shop processes=2
             SwiftGIScriptAlias /app ${apps}/libHello.so process-group=shop
             """
-        let configuration = Configuration(lines).preparing {
-            try FileManager.default.copyItem(atPath: Paths.launcher, toPath: "\($0)/swiftgi-run")
-            chmod("\($0)/swiftgi-run", 0o755)
-        }
-        try await withServer(configuration) { server in
+        try await withServer(Configuration(lines)) { server in
             try wait("two processes") { server.errorLog.lines(with: "SGI0411").count == 2 }
             let old = server.daemons
             for pid in old { #expect(readText("/proc/\(pid)/maps").contains("libHello.so")) }
