@@ -24,6 +24,22 @@ enum level {
     LEVEL_DEBUG
 };
 
+/* ---- supervisor_format.c ---- */
+
+/* What there is to be said in a line. */
+typedef struct format_parts {
+    const char *server; /* ServerName */
+    const char *group;  /* or NULL */
+    pid_t pid;
+    enum level level;
+    const char *text;
+    size_t count; /* of the text's bytes */
+} format_parts;
+
+/* Makes a line in an ErrorLogFormat; "": httpd's default. Returns how many bytes it has, none
+ * of which is its end; 0: there is to be no line. */
+size_t format_line(char *text, size_t size, const char *format, const format_parts *parts);
+
 /* ---- supervisor_log.c ---- */
 
 /* What a daemon prints, on its way to the log. */
@@ -34,8 +50,9 @@ typedef struct output {
     char text[4096]; /* a line that is not complete */
 } output;
 
-/* Where lines go that concern no group, and up to which level. */
-void log_set(int descriptor, int level);
+/* Where lines go that concern no group, in which ErrorLogFormat, for which server, and up to
+ * which level. The texts are copied. */
+void log_set(int descriptor, int level, const char *format, const char *server);
 
 int log_level(void);
 

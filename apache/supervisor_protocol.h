@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 /* Goes up when anything here changes. */
-#define SUPERVISOR_PROTOCOL 1
+#define SUPERVISOR_PROTOCOL 2
 
 #define SUPERVISOR_CONTROL 3
 
@@ -46,6 +46,8 @@ typedef struct supervisor_header {
     uint32_t type;
 } supervisor_header;
 
+/* Behind it two strings, each ended by NUL: the main server's ErrorLogFormat, "" for the
+ * default, and its name. */
 typedef struct supervisor_begin {
     supervisor_header header;
     int32_t level;   /* messages above are not logged, as httpd's APLOG_ numbers */
@@ -64,6 +66,8 @@ enum supervisor_string {
     SUPERVISOR_USER_HOME, /* home directory, or "" */
     SUPERVISOR_BACKTRACE, /* SWIFT_BACKTRACE */
     SUPERVISOR_ENV_FILE,  /* or "" */
+    SUPERVISOR_LOG_FORMAT, /* ErrorLogFormat, or "" for the default */
+    SUPERVISOR_SERVER,    /* ServerName of the log's server */
     SUPERVISOR_STRINGS
 };
 

@@ -57,7 +57,7 @@ extension Report {
 
     /// What a process group adds to the median at one connection, in microseconds.
     private var addedLatency: Double? {
-        func median(_ contestant: String) -> Double? { line("connections", contestant).first { $0.point == 1 }?.p50 }
+        func median(_ contestant: String) -> Double? { rows(of: "c1").first { $0.contestant == contestant }?.p50 }
         guard let daemon = median("swiftgi-daemon"), let embedded = median("swiftgi") else { return nil }
         return daemon - embedded
     }

@@ -104,14 +104,7 @@ struct DaemonDirectiveTests {
         Malformed("SwiftGILauncher swiftgi-run", "the absolute path of the program swiftgi-run"),
         Malformed("<Location />\nSwiftGILauncher /usr/bin/swiftgi-run\n</Location>", "not allowed"),
     ])
-    func refused(_ malformed: Malformed) async throws {
-        try await withStoppedServer(Configuration(malformed.lines)) { server in
-            let result = try server.configtest()
-            #expect(result.status != 0)
-            #expect(result.errors.contains(malformed.message), "\(result)")
-            #expect(result.errors.contains("test.conf"), "\(result)")
-        }
-    }
+    func refused(_ malformed: Malformed) async throws { try await malformed.check() }
 
     /// What is known only when all was read: with an id.
     @Test(arguments: [

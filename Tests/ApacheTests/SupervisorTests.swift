@@ -193,9 +193,10 @@ struct SupervisorTests {
     // MARK: Starts
 
     @Test func processThatCannotStart() async throws {
-        let configuration = Configuration.daemons("env=DAEMON_REFUSES=${root}/scratch/refuses").preparing {
-            try writeFile("\($0)/scratch/refuses", "")
-        }
+        let format = LogLine.format.replacing("%M", with: "%{u}t %M")
+        let configuration = Configuration.daemons(
+            "env=DAEMON_REFUSES=${root}/scratch/refuses", "ErrorLogFormat \"\(format)\""
+        ).preparing { try writeFile("\($0)/scratch/refuses", "") }
         let expected = ["SGI0423", "SGI0424", "the database is away"]
         try await withServer(configuration, expecting: expected) { server in
             try wait("five attempts") { server.errorLog.lines(with: "SGI0423").count >= 5 }
@@ -580,6 +581,47 @@ struct SupervisorTests {
         }
     }
 
+    /// The supervisor's lines and a process's look as httpd's own do.
+    @Test(arguments: [
+        ("", #"\[\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d\.\d{6} \d{4}\] \[swiftgi:notice\] \[pid \d+\] \[group shop\] said"#),
+        ("%M", #"\[group shop\] said"#),
+        ("%{cu}t %l 100%% %v %V %M", #"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} notice 100% localhost localhost \[group shop\] said"#),
+        ("%{cz}t %M", #"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} \[group shop\] said"#),
+        ("[client\\ %a] %-a <%P% >%T %M% ,\\ referer\\ %{Referer}i", #"- <\d+>\d+ \[group shop\] said"#),
+        ("%7m %4l %M", #"notice \[group shop\] said"#),
+        ("%P %+{Referer}i %M", nil),
+    ] as [(String, String?)])
+    func formats(_ format: String, _ pattern: String?) async throws {
+        let lines = """
+            <VirtualHost *:${port}>
+            ServerName shop.example
+            <IfModule mod_swiftgi.c>
+            ErrorLog ${root}/logs/shop.log
+            \(format.isEmpty ? "" : "ErrorLogFormat \"\(format)\"")
+            ErrorLogFormat request "%M"
+            </IfModule>
+            ServerName localhost
+            SwiftGIDaemonProcess hosted display-name=hosted
+            SwiftGIScriptAlias /h ${root}/libC.so process-group=hosted
+            </VirtualHost>
+            """
+        // The main server's format would be the virtual host's, too.
+        var configuration = Configuration.daemons("", lines)
+        configuration.logsInOwnFormat = !format.isEmpty
+        try await withServer(configuration, rawLines: format.isEmpty) { server in
+            _ = try server.ask("print said", "hosted")
+            _ = try server.ask("print said", "shop")
+            try wait("the line") { readText("\(server.root)/logs/error.log").contains("said") }
+            let expression = try pattern.map { try Regex($0.replacing("shop", with: "hosted")) }
+            func line() -> Substring? {
+                readText("\(server.root)/logs/shop.log").split(separator: "\n").first { $0.hasSuffix("said") }
+            }
+            guard let expression else { return #expect(line() == nil) }
+            let found = try wait("the line") { line() }
+            #expect(found.wholeMatch(of: expression) != nil, "\(found)")
+        }
+    }
+
     /// Logs that were rotated are written to from the next restart on.
     @Test func rotatedLog() async throws {
         try await withServer(.daemons()) { server in
@@ -601,7 +643,7 @@ struct SupervisorTests {
 }
 
 extension LogLine {
-    /// Of a line in httpd's default format.
+    /// Of a line with httpd's own time.
     fileprivate var secondsOfHour: Double {
         guard let match = text.firstMatch(of: #/:(\d\d):(\d\d\.\d+)\s/#) else { return 0 }
         return (Double(match.1) ?? 0) * 60 + (Double(match.2) ?? 0)

@@ -35,6 +35,8 @@ struct Configuration {
     /// For httpd's processes; `${root}` stands for the server root here too.
     var environment: [String: String] = [:]
     var logLevel = "info swiftgi:debug"
+    /// Whether the error log is in the tests' own format, which virtual hosts inherit.
+    var logsInOwnFormat = true
     /// Puts files into the server root before the start.
     var prepare: @Sendable (_ root: String) throws -> Void = { _ in }
     /// Whether mod_swiftgi itself is there.
@@ -149,7 +151,7 @@ struct Configuration {
         text += processLines
         text += """
             ErrorLog \(root)/logs/error.log
-            ErrorLogFormat "\(LogLine.format)"
+            \(logsInOwnFormat ? "ErrorLogFormat \"\(LogLine.format)\"" : "")
             LogLevel \(logLevel)
             LogFormat "%r|%>s|%B|%X|%L" test
             CustomLog \(root)/logs/access.log test
