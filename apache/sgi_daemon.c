@@ -119,7 +119,7 @@ typedef enum input_state {
 struct sgi_forward {
     swiftgi_request *x;
     const sgi_backend *backend;
-    sgi_link *link; /* NULL: none */
+    sgi_link *link; /* NULL: none, or not any more */
     int attempts;
 
     /* To the daemon. */
@@ -227,6 +227,7 @@ static swiftgi_status fail_protocol(forward *f, const char *what)
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->x->r, SGI_LOGNO(0468)
                   "daemon of %s (%s) breaks the protocol: %s", f->x->application,
                   f->backend->group->name, what);
+    f->is_clean = 0;
     return fail(f, HTTP_BAD_GATEWAY);
 }
 
@@ -821,6 +822,29 @@ static swiftgi_status outcome_of(forward *f, uint32_t application_status)
     }
 }
 
+static void drop_link(forward *f)
+{
+    sgi_link_close(f->link);
+    f->link = NULL;
+}
+
+/* Keeps the connection for the next request if it can carry one, or else ends it, and with it
+ * what the daemon may still do. */
+static void leave_link(forward *f)
+{
+    int stray = sgi_link_take_descriptor(f->link);
+
+    if (stray >= 0) close(stray);
+    if (f->has_ended && f->is_clean && !f->is_deaf && !has_unsent(f) && f->input == INPUT_ENDED
+        && stray < 0) {
+        sgi_link_keep(f->link);
+        f->link = NULL;
+        return;
+    }
+    abort_request(f);
+    drop_link(f);
+}
+
 /* FCGI_END_REQUEST has come; `is_last`: and nothing behind it. */
 static swiftgi_status take_end(forward *f, const sgi_fastcgi_event *event, int is_last)
 {
@@ -839,6 +863,8 @@ static swiftgi_status take_end(forward *f, const sgi_fastcgi_event *event, int i
     }
     if (!f->has_head)
         return fail_protocol(f, "the request ends before the head of its response");
+    /* The next request of the same client finds it there. */
+    leave_link(f);
     return pass_piece(f, SWIFTGI_LAST);
 }
 
@@ -1145,12 +1171,6 @@ static swiftgi_status connect_link(forward *f, int is_new)
     return SWIFTGI_OK;
 }
 
-static void drop_link(forward *f)
-{
-    sgi_link_close(f->link);
-    f->link = NULL;
-}
-
 /* Has another connection carry the request, which no daemon has begun. */
 static swiftgi_status retry(forward *f)
 {
@@ -1209,20 +1229,7 @@ static swiftgi_status end(forward *f, swiftgi_status status)
     if (status == SWIFTGI_SUSPENDED) return status;
     f->x->alarm = 0;
     log_rest(f);
-    if (f->link) {
-        int stray = sgi_link_take_descriptor(f->link);
-
-        if (stray >= 0) close(stray);
-        if (f->has_ended && f->is_clean && !f->is_deaf && !has_unsent(f)
-            && f->input == INPUT_ENDED && stray < 0) {
-            sgi_link_keep(f->link);
-            f->link = NULL;
-        }
-        else {
-            abort_request(f);
-            drop_link(f);
-        }
-    }
+    if (f->link) leave_link(f);
     give_buffer(f->buffer);
     f->buffer = NULL;
     return status;

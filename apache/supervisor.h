@@ -37,7 +37,7 @@ typedef struct format_parts {
 } format_parts;
 
 /* Makes a line in an ErrorLogFormat; "": httpd's default. Returns how many bytes it has, none
- * of which is its end; 0: there is to be no line. */
+ * of which is its end. */
 size_t format_line(char *text, size_t size, const char *format, const format_parts *parts);
 
 /* ---- supervisor_log.c ---- */

@@ -31,7 +31,7 @@ static void put(line *to, const char *text)
 static void put_time(line *to, const char *options, size_t count)
 {
     bool is_compact = memchr(options, 'c', count) != NULL;
-    char before[40], after[16], part[16] = "";
+    char before[40], after[16], part[24] = "";
     struct timeval time;
     struct tm parts;
 
@@ -115,7 +115,7 @@ size_t format_line(char *text, size_t size, const char *format, const format_par
     while (*c) {
         const char *argument = "";
         size_t count = 0;
-        bool is_required = false, has_hyphen = false;
+        bool has_hyphen = false;
         int least = 0;
 
         /* A space, or the mark of one that is not to be seen, begins a field. One with an item
@@ -141,7 +141,7 @@ size_t format_line(char *text, size_t size, const char *format, const format_par
         }
         for (c++; *c == '-' || *c == '+' || *c == '{' || isdigit((unsigned char)*c); c++) {
             if (*c == '-') has_hyphen = true;
-            else if (*c == '+') is_required = true;
+            else if (*c == '+') continue; /* of other formats than this */
             else if (isdigit((unsigned char)*c)) least = least * 10 + (*c - '0');
             else {
                 const char *end = strchr(c, '}');
@@ -156,7 +156,6 @@ size_t format_line(char *text, size_t size, const char *format, const format_par
         before = to.count;
         if (!is_skipping && least <= (int)parts->level) put_item(&to, *c, argument, count, parts);
         if (to.count == before && !is_skipping) {
-            if (is_required) return 0;
             if (has_hyphen && least <= (int)parts->level) put_char(&to, '-');
             else {
                 to.count = field;

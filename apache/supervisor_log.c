@@ -67,7 +67,6 @@ static void write_text(const backend *b, pid_t pid, enum level level, const char
     /* httpd never hides what is noticed. */
     if ((int)level > highest_level && level != LEVEL_NOTICE) return;
     count = format_line(line, sizeof(line) - 1, format ? format : "", &parts);
-    if (count == 0) return;
     line[count++] = '\n';
     write_line(b ? b->log : main_log, line, count);
 }
