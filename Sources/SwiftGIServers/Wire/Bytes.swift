@@ -23,6 +23,22 @@ extension Span where Element == UInt8 {
         count >= other.count && extracting(first: other.count).isEqual(to: other)
     }
 
+    /// Calls `body` with the name and the value of each field, "name: value" and a line's end; what is none
+    /// is passed over.
+    package func forEachFieldLine(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
+        var start = 0
+        for index in indices where self[index] == 0x0A {
+            var end = index
+            if end > start, self[end - 1] == 0x0D { end -= 1 }
+            let line = extracting(start..<end)
+            start = index + 1
+            guard let colon = line.indices.first(where: { line[$0] == 0x3A }), colon > 0 else { continue }
+            var from = colon + 1
+            while from < line.count, line[from] == 0x20 { from += 1 }
+            body(line.extracting(first: colon), line.extracting(droppingFirst: from))
+        }
+    }
+
     /// A decimal number without a sign, or `nil` if this is none that fits.
     package var decimal: Int64? {
         if isEmpty { return nil }
