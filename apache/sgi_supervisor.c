@@ -399,6 +399,7 @@ static void fill_numbers(supervisor_backend *message, const sgi_backend *backend
     message->cpu_time_limit = milliseconds(group->cpu_time_limit);
     message->maximum_requests = (apr_uint64_t)group->maximum_requests;
     message->max_rss = (apr_uint64_t)group->max_rss;
+    message->peer = geteuid() == 0 ? ap_unixd_config.user_id : geteuid();
     message->changes_user = group->changes_user;
     message->uid = account->uid;
     message->gid = account->gid;

@@ -162,7 +162,7 @@ static const char *level_name(void)
 static void run_launcher(const backend *b)
 {
     const supervisor_backend *settings = b->settings;
-    char threads[24], grace[24], timeout[24], requests[24], inactivity[24];
+    char threads[24], grace[24], timeout[24], peer[24], requests[24], inactivity[24];
     const char *arguments[24];
     size_t n = 0;
 
@@ -170,6 +170,7 @@ static void run_launcher(const backend *b)
     snprintf(grace, sizeof(grace), "%llums", (unsigned long long)settings->drain_timeout);
     snprintf(timeout, sizeof(timeout), "%llums",
              (unsigned long long)(settings->io_timeout ? settings->io_timeout : NO_TIMEOUT));
+    snprintf(peer, sizeof(peer), "%u", settings->peer);
     snprintf(requests, sizeof(requests), "%llu",
              (unsigned long long)settings->maximum_requests);
     snprintf(inactivity, sizeof(inactivity), "%llums",
@@ -187,6 +188,8 @@ static void run_launcher(const backend *b)
     arguments[n++] = timeout;
     arguments[n++] = "--log-level";
     arguments[n++] = level_name();
+    arguments[n++] = "--peer-user";
+    arguments[n++] = peer;
     if (settings->maximum_requests) {
         arguments[n++] = "--max-requests";
         arguments[n++] = requests;

@@ -10,7 +10,7 @@
  * A daemon is started as
  *
  *   LAUNCHER --fastcgi fd:3 --ready fd:4 --threads N --grace Nms --io-timeout Nms
- *       --log-level LEVEL [--max-requests N] [--inactivity-timeout Nms] LIBRARY
+ *       --log-level LEVEL --peer-user UID [--max-requests N] [--inactivity-timeout Nms] LIBRARY
  *
  * with its listening socket, which is non-blocking and shared with others, as descriptor
  * 3. To descriptor 4, a pipe, it writes single bytes: 'r' when it serves requests, 'm' when
@@ -87,6 +87,7 @@ typedef struct supervisor_backend {
     uint64_t cpu_time_limit;
     uint64_t maximum_requests;
     uint64_t max_rss;      /* bytes */
+    uint32_t peer;         /* who may connect beside root: the user of httpd's children */
     uint32_t changes_user; /* boolean: the members below are to be taken on */
     uint32_t uid;
     uint32_t gid;

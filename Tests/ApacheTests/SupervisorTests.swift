@@ -479,7 +479,8 @@ struct SupervisorTests {
             #expect(daemon["cwd"] == "/tmp")
             let expected = [
                 "the shop --fastcgi fd:3 --ready fd:4 ", "--threads 3", "--grace 7000ms",
-                "--io-timeout 9000ms", "--log-level debug", "--max-requests 1000", " \(server.root)/libC.so",
+                "--io-timeout 9000ms", "--log-level debug", "--peer-user \(ServedAs.userID)", "--max-requests 1000",
+                " \(server.root)/libC.so",
             ]
             for part in expected { #expect(daemon.arguments.contains(part), "\(daemon.arguments)") }
             let inactivity = try #require(daemon.arguments.firstMatch(of: /--inactivity-timeout (\d+)ms/))

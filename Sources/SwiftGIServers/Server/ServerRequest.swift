@@ -539,14 +539,18 @@ import Synchronization
         return timeout > 0 && now - startTime > Int64(timeout)
     }
 
+    private static let alwaysOfInterest: WaitEvents = [.woken, .stopping, .stalled, .gone, .expired, .stopped]
+
     /// Tells what has come. The monitor is held.
     func post(_ event: WaitEvents) {
-        let matters = event.intersection(interest.union([.woken, .stopping, .stalled, .gone, .expired, .stopped]))
-        if event == .readable || event == .writable {
-            // Whoever waits for these later sees for himself.
-            if waiting == nil || matters.isEmpty { return }
+        // Whoever waits for these later sees for himself.
+        let isLasting = event != .readable && event != .writable
+        guard let exchange = waiting else {
+            if isLasting { events.formUnion(event) }
+            return
         }
-        guard let exchange = waiting else { return events.formUnion(event) }
+        let matters = event.intersection(interest.union(Self.alwaysOfInterest))
+        if !isLasting, matters.isEmpty { return }
         waiting = nil
         resumption = (exchange, events.union(matters))
         events = []
