@@ -23,6 +23,11 @@ package struct WaitEvents: OptionSet, Sendable {
     /// The server's grace period is over.
     package static let stopped = WaitEvents(rawValue: 128)
 
+    /// Nothing.
+    package static var none: WaitEvents { WaitEvents(rawValue: 0) }
+    /// What a request hears of whatever it waits for.
+    package static var unasked: WaitEvents { WaitEvents(rawValue: 1 | 8 | 16 | 32 | 64 | 128) }
+
     /// Behind these the request is over.
     package static let terminal: WaitEvents = [.gone, .expired, .stopped]
 }

@@ -22,11 +22,6 @@ import SwiftGICore
     /// Milliseconds for a peer to take note that it is not listened to any more.
     private static let lingerTime: Int64 = 2000
 
-    private enum Decoder {
-        case fastCGI(FastCGIDecoder)
-        case scgi(SCGIDecoder)
-    }
-
     let server: GatewayServer
     let descriptor: Int32
     /// Names it for the poller.
@@ -35,7 +30,9 @@ import SwiftGICore
     let isLocal: Bool
     let monitor = Monitor()
 
-    private var decoder: Decoder
+    private var fastCGI = FastCGIDecoder()
+    /// In place of the other, for SCGI.
+    private var scgi: SCGIDecoder?
     /// Requests that have not been answered.
     private var requests: [ServerRequest] = []
 
@@ -79,11 +76,7 @@ import SwiftGICore
         self.descriptor = descriptor
         self.key = key
         self.isLocal = isLocal
-        decoder =
-            switch server.options.protocolName {
-            case .fastCGI: .fastCGI(FastCGIDecoder())
-            case .scgi: .scgi(SCGIDecoder(limit: server.options.maxHeaderSize))
-            }
+        if case .scgi = server.options.protocolName { scgi = SCGIDecoder(limit: server.options.maxHeaderSize) }
     }
 
     deinit {
@@ -184,16 +177,12 @@ import SwiftGICore
     private func take(_ bytes: Span<UInt8>, _ started: inout [ServerRequest]) {
         if isLingering || isRetired { return }
         do throws(WireError) {
-            switch decoder {
-            case .fastCGI(var fastCGI):
-                defer { decoder = .fastCGI(fastCGI) }
-                var position = 0
+            var position = 0
+            if scgi != nil {
+                while let event = try scgi?.next(bytes, &position) { try handle(event, bytes, &started) }
+            } else {
                 while let event = try fastCGI.next(bytes, &position) { try handle(event, bytes, &started) }
                 if requests.isEmpty && fastCGI.isBetweenRecords { since = System.now }
-            case .scgi(var scgi):
-                defer { decoder = .scgi(scgi) }
-                var position = 0
-                while let event = try scgi.next(bytes, &position) { try handle(event, bytes, &started) }
             }
         } catch {
             server.host.write(
@@ -353,11 +342,7 @@ import SwiftGICore
     private func end() {
         guard !isAtEnd else { return }
         isAtEnd = true
-        var wasCut = false
-        switch decoder {
-        case .fastCGI(let fastCGI): wasCut = !fastCGI.isBetweenRecords && !isLingering
-        case .scgi: break
-        }
+        var wasCut = scgi == nil && !fastCGI.isBetweenRecords && !isLingering
         for request in requests {
             if isDrained {
                 // It is the server who does not listen any more: what has come as a whole is answered.
@@ -806,10 +791,7 @@ import SwiftGICore
     }
 
     private var isBetweenRequests: Bool {
-        switch decoder {
-        case .fastCGI(let fastCGI): fastCGI.isBetweenRecords
-        case .scgi(let scgi): isClosing || scgi.isAtStart
-        }
+        scgi.map { isClosing || $0.isAtStart } ?? fastCGI.isBetweenRecords
     }
 
     /// The server is to end: an idle connection closes, others when they have answered.

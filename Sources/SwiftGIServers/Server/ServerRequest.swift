@@ -41,10 +41,10 @@ import Synchronization
     private var hasHeardOfStop = false
     /// What waits, for what, and since when.
     private var waiting: AsyncExchange?
-    private var interest: WaitEvents = []
+    private var interest = WaitEvents.none
     private var waitingSince: Int64 = 0
     /// What has come while nothing waited.
-    private var events: WaitEvents = []
+    private var events = WaitEvents.none
     /// What is to be told when the request is resumed.
     private var resumption: (exchange: AsyncExchange, events: WaitEvents)?
 
@@ -404,10 +404,19 @@ import Synchronization
             return try connection.send(self, first.span, bytes, Span<UInt8>(), ends: last, waits: waits)
         }
         let stored = max(0, head.count - FastCGI.headerSize)
-        var tail: [UInt8] = []
-        if last { appendEnd(to: &tail) }
         // What is left of a response that is complete waits on the connection, not on a thread.
         let waits = waits && !(last && bytes.count <= Self.leftover)
+        if last, stored + bytes.count <= 8192 {
+            // What is small is one piece.
+            var first: [UInt8] = []
+            if stored + bytes.count > 0 { patchHeader(count: stored + bytes.count) }
+            swap(&first, &head)
+            first.append(copying: bytes)
+            appendEnd(to: &first)
+            return try connection.send(self, first.span, Span<UInt8>(), Span<UInt8>(), ends: true, waits: waits)
+        }
+        var tail: [UInt8] = []
+        if last { appendEnd(to: &tail) }
         if stored + bytes.count <= FastCGI.largestContent {
             var first: [UInt8] = []
             if stored + bytes.count > 0 { patchHeader(count: stored + bytes.count) }
@@ -539,21 +548,19 @@ import Synchronization
         return timeout > 0 && now - startTime > Int64(timeout)
     }
 
-    private static let alwaysOfInterest: WaitEvents = [.woken, .stopping, .stalled, .gone, .expired, .stopped]
-
     /// Tells what has come. The monitor is held.
     func post(_ event: WaitEvents) {
-        // Whoever waits for these later sees for himself.
-        let isLasting = event != .readable && event != .writable
+        let isAsked = event.rawValue & WaitEvents.unasked.rawValue == 0
         guard let exchange = waiting else {
-            if isLasting { events.formUnion(event) }
+            // Whoever waits for something later sees for himself.
+            if !isAsked { events.formUnion(event) }
             return
         }
-        let matters = event.intersection(interest.union(Self.alwaysOfInterest))
-        if !isLasting, matters.isEmpty { return }
+        let matters = event.intersection(interest.union(.unasked))
+        if isAsked, matters.isEmpty { return }
         waiting = nil
         resumption = (exchange, events.union(matters))
-        events = []
+        events = .none
         gateway.enqueue(.resume(self))
     }
 

@@ -1,17 +1,27 @@
+import Glibc
+
+extension UnsafeBufferPointer<UInt8> {
+    /// Whether both have the same bytes; they have as many.
+    fileprivate func hasBytes(of other: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard let own = unsafe baseAddress, let theirs = unsafe other.baseAddress else { return true }
+        return unsafe memcmp(own, theirs, count) == 0
+    }
+}
+
 extension Span where Element == UInt8 {
     /// Whether these are the bytes of an ASCII text.
     package func isEqual(to text: StaticString) -> Bool {
         guard count == text.utf8CodeUnitCount else { return false }
         // A static string's bytes are there for ever, as many as it says.
         let expected = unsafe UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-        return unsafe withUnsafeBufferPointer { unsafe $0.elementsEqual(expected) }
+        return unsafe withUnsafeBufferPointer { unsafe $0.hasBytes(of: expected) }
     }
 
     /// Whether both have the same bytes.
     package func isEqual(to other: Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
         return unsafe withUnsafeBufferPointer { own in
-            unsafe other.withUnsafeBufferPointer { unsafe own.elementsEqual($0) }
+            unsafe other.withUnsafeBufferPointer { unsafe own.hasBytes(of: $0) }
         }
     }
 
@@ -63,6 +73,13 @@ extension [UInt8] {
 
     /// Appends a number in decimal.
     package mutating func append(decimal number: Int64) {
-        append(contentsOf: String(number).utf8)
+        if number < 0 { append(0x2D) }
+        var rest = number.magnitude
+        let start = count
+        repeat {
+            append(UInt8(truncatingIfNeeded: 0x30 + rest % 10))
+            rest /= 10
+        } while rest > 0
+        self[start...].reverse()
     }
 }
