@@ -62,6 +62,9 @@
  * all. */
 #define MESSAGE_SIZE (16 * 1024)
 
+/* How much is read of what the daemon of a request that is given up has sent. */
+#define LAST_BUFFERS 4
+
 /* With less room than this in the buffer no more of a body is added to what was sent. */
 #define SMALLEST_PIECE 4096
 
@@ -147,6 +150,7 @@ struct sgi_forward {
     int has_head;    /* boolean: the head is complete */
     int has_ended;   /* boolean: FCGI_END_REQUEST has come */
     int is_clean;    /* boolean: and nothing behind it */
+    int is_broken;   /* boolean: what comes makes no sense any more */
     int was_reset;   /* boolean: the daemon closed without having read all */
     int is_blocked;  /* boolean: the client has to take what was passed on first */
     int is_bulk;     /* boolean: what came last filled the buffer */
@@ -227,7 +231,7 @@ static swiftgi_status fail_protocol(forward *f, const char *what)
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->x->r, SGI_LOGNO(0468)
                   "daemon of %s (%s) breaks the protocol: %s", f->x->application,
                   f->backend->group->name, what);
-    f->is_clean = 0;
+    f->is_broken = 1;
     return fail(f, HTTP_BAD_GATEWAY);
 }
 
@@ -828,6 +832,30 @@ static void drop_link(forward *f)
     f->link = NULL;
 }
 
+/* What the application has logged belongs into the log, though nobody wants its response. */
+static void take_last_words(forward *f)
+{
+    buffer *in = take_buffer();
+    int i;
+
+    for (i = 0; in && i < LAST_BUFFERS; i++) {
+        ssize_t count = sgi_link_receive(f->link, in->bytes, BUFFER_SIZE, 0);
+        const unsigned char *position = in->bytes;
+        sgi_fastcgi_kind kind;
+        sgi_fastcgi_event event;
+
+        if (count <= 0) break;
+        do {
+            kind = sgi_fastcgi_next(&f->decoder, &position, in->bytes + count, &event);
+            if (kind == SGI_FASTCGI_ERR) take_error(f, (const char *)event.start, event.count);
+        } while (kind != SGI_FASTCGI_MORE && kind != SGI_FASTCGI_BROKEN
+                 && kind != SGI_FASTCGI_END);
+        if (kind != SGI_FASTCGI_MORE) break;
+    }
+    log_rest(f);
+    give_buffer(in);
+}
+
 /* Keeps the connection for the next request if it can carry one, or else ends it, and with it
  * what the daemon may still do. */
 static void leave_link(forward *f)
@@ -835,12 +863,13 @@ static void leave_link(forward *f)
     int stray = sgi_link_take_descriptor(f->link);
 
     if (stray >= 0) close(stray);
-    if (f->has_ended && f->is_clean && !f->is_deaf && !has_unsent(f) && f->input == INPUT_ENDED
-        && stray < 0) {
+    if (f->has_ended && f->is_clean && !f->is_broken && !f->is_deaf && !has_unsent(f)
+        && f->input == INPUT_ENDED && stray < 0) {
         sgi_link_keep(f->link);
         f->link = NULL;
         return;
     }
+    if (!f->has_ended && !f->is_broken) take_last_words(f);
     abort_request(f);
     drop_link(f);
 }
@@ -855,8 +884,9 @@ static swiftgi_status take_end(forward *f, const sgi_fastcgi_event *event, int i
         return take_refusal(f, event->protocol_status);
     if (event->application_status != SWIFTGI_OK) {
         /* What was said before it belongs to what the client sees of it. */
-        swiftgi_status status =
-            f->has_head && f->piece.count > 0 ? pass_piece(f, 0) : SWIFTGI_OK;
+        swiftgi_status status = f->has_head && (f->piece.count > 0 || f->has_unflushed)
+                                    ? pass_piece(f, SWIFTGI_FLUSH)
+                                    : SWIFTGI_OK;
 
         return status == SWIFTGI_CLIENT_GONE ? status
                                              : outcome_of(f, event->application_status);
@@ -919,6 +949,7 @@ static swiftgi_status take_loss(forward *f)
         !f->is_answered && (f->messages == 0 || (f->was_reset && f->messages == 1));
 
     log_rest(f);
+    f->is_broken = 1;
     if (was_not_begun) return can_retry(f) ? retry(f) : refuse(f, "none takes it up");
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->x->r, SGI_LOGNO(0467)
                   "application %s: a process of daemon process group %s closed the connection %s",
@@ -1186,7 +1217,7 @@ static swiftgi_status retry(forward *f)
     f->start = 0;
     f->began = f->taken = f->look = 0;
     f->messages = 0;
-    f->is_answered = f->has_ended = f->is_clean = f->was_reset = 0;
+    f->is_answered = f->has_ended = f->is_clean = f->was_reset = f->is_broken = 0;
     if (f->is_deaf) {
         f->is_deaf = 0;
         f->input = f->input_before;

@@ -46,6 +46,8 @@ size_t format_line(char *text, size_t size, const char *format, const format_par
 typedef struct output {
     int descriptor; /* the end that is read from; -1: closed */
     enum level level;
+    bool is_cut;          /* the line that is read has been logged in part */
+    enum level cut_level; /* at this level */
     size_t length;
     char text[4096]; /* a line that is not complete */
 } output;
@@ -132,7 +134,8 @@ typedef struct backend {
     bool was_matched; /* while configurations are compared */
     process *processes;
     struct stat library; /* the version that this generation runs */
-    unsigned failures;   /* in a row */
+    unsigned failures;   /* in a row: deaths at the start, or soon behind it */
+    unsigned vain;       /* starts in a row that came to nothing */
     int64_t not_before;  /* when the next start may be */
     bool is_refusing;    /* requests, since no process serves and none could be started */
 } backend;

@@ -21,7 +21,7 @@
 #define LONGEST_DELAY 10000
 
 /* Requests wait while processes start, but not for one that so often could not. */
-#define FAILURES_TO_WAIT_FOR 3
+#define STARTS_TO_WAIT_FOR 3
 
 /* How many are turned away at a time. */
 #define REFUSALS 64
@@ -172,7 +172,7 @@ void backend_roll(backend *b)
     process *p;
 
     b->generation++;
-    b->failures = 0;
+    b->failures = b->vain = 0;
     b->not_before = 0;
     for (p = b->processes; p; p = p->next) {
         /* What does not serve yet need not begin to. */
@@ -208,6 +208,7 @@ static void start_missing(backend *b)
          * than the machine can take. */
         if (n.old > 0 && n.starting > 0) return;
         if (!process_start(b)) {
+            b->vain++;
             postpone(b);
             return;
         }
@@ -243,7 +244,7 @@ void backend_refuse(backend *b)
 
 static void decide_on_refusal(backend *b)
 {
-    bool refuses = b->failures >= FAILURES_TO_WAIT_FOR && !has_ready_process(b);
+    bool refuses = b->vain >= STARTS_TO_WAIT_FOR && !has_ready_process(b);
 
     if (refuses && !b->is_refusing) {
         log_line(b, 0, LEVEL_ERROR,
@@ -271,7 +272,10 @@ void backend_maintain(backend *b, int64_t *when)
                 log_line(b, p->pid, LEVEL_WARNING,
                          "SGI0417: process did not end in time, it is killed");
             }
-            if (p->state == STARTING) postpone(b);
+            if (p->state == STARTING) {
+                b->vain++;
+                postpone(b);
+            }
             process_kill(p);
         }
         note(when, p->deadline);
@@ -338,6 +342,7 @@ static void became_ready(backend *b, process *p)
 {
     const supervisor_backend *settings = b->settings;
 
+    b->vain = 0;
     p->state = READY;
     p->became_ready = now();
     p->deadline = 0;
@@ -425,6 +430,7 @@ void backend_ended(backend *b, process *p, int status)
     log_close(&p->errors, b, p->pid);
     log_end(b, p, status, has_failed);
     unlink_process(b, p);
+    if (p->state == STARTING) b->vain++;
     /* Who has served for a while is replaced at once. */
     if (has_failed && (p->state == STARTING || now() - p->became_ready < PROVEN)) postpone(b);
     process_free(p, b);

@@ -127,12 +127,16 @@ static void skip_head(const char **text, size_t *length, enum level *level)
     }
 }
 
-static void log_printed(const output *out, const backend *b, pid_t pid, const char *text,
-                        size_t length)
+/* Logs a line, or a part of one: `is_last`, the last. */
+static void log_printed(output *out, const backend *b, pid_t pid, const char *text,
+                        size_t length, bool is_last)
 {
     enum level level = out->level;
 
-    skip_head(&text, &length, &level);
+    if (out->is_cut) level = out->cut_level;
+    else skip_head(&text, &length, &level);
+    out->is_cut = !is_last;
+    out->cut_level = level;
     if (length > 0) write_text(b, pid, level, text, length);
 }
 
@@ -142,11 +146,11 @@ static void log_complete(output *out, const backend *b, pid_t pid)
     const char *start = out->text, *end = out->text + out->length, *newline;
 
     while ((newline = memchr(start, '\n', (size_t)(end - start))) != NULL) {
-        log_printed(out, b, pid, start, (size_t)(newline - start));
+        log_printed(out, b, pid, start, (size_t)(newline - start), true);
         start = newline + 1;
     }
     if (start == out->text && out->length == sizeof(out->text)) {
-        log_printed(out, b, pid, start, out->length);
+        log_printed(out, b, pid, start, out->length, false);
         start = end;
     }
     out->length = (size_t)(end - start);
@@ -191,7 +195,7 @@ bool log_output(output *out, const backend *b, pid_t pid)
 void log_close(output *out, const backend *b, pid_t pid)
 {
     log_output(out, b, pid);
-    if (out->length > 0) log_printed(out, b, pid, out->text, out->length);
+    if (out->length > 0) log_printed(out, b, pid, out->text, out->length, true);
     out->length = 0;
     if (out->descriptor >= 0) close(out->descriptor);
     out->descriptor = -1;

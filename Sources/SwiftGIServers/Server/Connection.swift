@@ -678,8 +678,10 @@ import SwiftGICore
         request.post(.readable)
         monitor.notifyAll()
         requests.removeAll { $0 === request }
-        // mod_swiftgi is turned away when it comes again: it goes elsewhere then.
         if !request.keepsConnection || isAtEnd || (server.isDraining && !request.isExtended) { isClosing = true }
+        // Before mod_swiftgi can come with another request: it knows that nothing of it arrives, and goes
+        // elsewhere.
+        if server.isDraining, request.isExtended { closeWayIn() }
         since = System.now
         if isPaused, !requests.contains(where: { $0.buffered > Self.lowWater }) {
             // What was not read of its body is passed over, by whoever comes along.
@@ -801,16 +803,21 @@ import SwiftGICore
             guard requests.isEmpty, isBetweenRequests, !isReading, !hasOutput, !isWriting, !isRetired, !isDrained
             else { return }
             if isLocal, isRegistered {
-                // What the peer writes from now on fails, so that it knows that nothing of it has arrived.
-                // What has arrived is read before the end is.
-                isDrained = true
-                shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RD))
+                closeWayIn()
             } else if System.wait(descriptor, for: POLLIN, milliseconds: 0) == 0 {
                 isClosing = true
                 isInputComplete = true
                 closeIfDone()
             }
         }
+    }
+
+    /// What the peer writes from now on fails, so that it knows that nothing of it has arrived. What has
+    /// arrived is read before the end is. The monitor is held.
+    private func closeWayIn() {
+        guard isLocal, isRegistered, !isRetired, !isDrained else { return }
+        isDrained = true
+        shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RD))
     }
 
     /// The server ends now.

@@ -3,7 +3,7 @@ import Glibc
 extension UnsafeBufferPointer<UInt8> {
     /// Whether both have the same bytes; they have as many.
     fileprivate func hasBytes(of other: UnsafeBufferPointer<UInt8>) -> Bool {
-        guard let own = unsafe baseAddress, let theirs = unsafe other.baseAddress else { return true }
+        guard let own = baseAddress, let theirs = other.baseAddress else { return true }
         return unsafe memcmp(own, theirs, count) == 0
     }
 }
