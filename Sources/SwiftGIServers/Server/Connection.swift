@@ -212,7 +212,9 @@ import SwiftGICore
             try request.prepare()
             if request.isExtended {
                 isExtended = true
-                if server.isDraining { return refuse(request) }
+                // Only then the module has all that it has sent: of what is read while the way in is open
+                // it may be sending more already.
+                if isDrained { return refuse(request) }
             }
             start(request, &started)
         case .stdin(let id, let range), .data(let id, let range):
@@ -291,7 +293,7 @@ import SwiftGICore
             return
         }
         guard !isClosing else { return answerEnd(id, keepsConnection: true, applicationStatus: 0, .cannotMultiplex) }
-        guard !(isExtended && server.isDraining), server.admitRequest() else {
+        guard !(isExtended && isDrained), server.admitRequest() else {
             return answerEnd(id, keepsConnection: keepsConnection, applicationStatus: 0, .overloaded)
         }
         let request = ServerRequest(self, id: id, role: role, keepsConnection: keepsConnection)
