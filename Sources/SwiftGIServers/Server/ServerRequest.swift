@@ -41,10 +41,10 @@ import Synchronization
     private var hasHeardOfStop = false
     /// What waits, for what, and since when.
     private var waiting: AsyncExchange?
-    private var interest = WaitEvents.none
+    private var interest = WaitEvents(rawValue: 0)
     private var waitingSince: Int64 = 0
     /// What has come while nothing waited.
-    private var events = WaitEvents.none
+    private var events = WaitEvents(rawValue: 0)
     /// What is to be told when the request is resumed.
     private var resumption: (exchange: AsyncExchange, events: WaitEvents)?
 
@@ -555,17 +555,17 @@ import Synchronization
 
     /// Tells what has come. The monitor is held.
     func post(_ event: WaitEvents) {
-        let isAsked = event.rawValue & WaitEvents.unasked.rawValue == 0
+        // Whoever waits for these later sees for himself.
+        let isOfConnection = event == .readable || event == .writable
         guard let exchange = waiting else {
-            // Whoever waits for something later sees for himself.
-            if !isAsked { events.formUnion(event) }
+            if !isOfConnection { events.formUnion(event) }
             return
         }
         let matters = event.intersection(interest.union(.unasked))
-        if isAsked, matters.isEmpty { return }
+        if isOfConnection, matters.isEmpty { return }
         waiting = nil
         resumption = (exchange, events.union(matters))
-        events = .none
+        events = []
         gateway.enqueue(.resume(self))
     }
 

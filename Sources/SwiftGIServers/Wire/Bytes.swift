@@ -1,27 +1,25 @@
 import Glibc
 
-extension UnsafeBufferPointer<UInt8> {
-    /// Whether both have the same bytes; they have as many.
-    fileprivate func hasBytes(of other: UnsafeBufferPointer<UInt8>) -> Bool {
-        guard let own = baseAddress, let theirs = other.baseAddress else { return true }
-        return unsafe memcmp(own, theirs, count) == 0
-    }
-}
-
 extension Span where Element == UInt8 {
     /// Whether these are the bytes of an ASCII text.
     package func isEqual(to text: StaticString) -> Bool {
         guard count == text.utf8CodeUnitCount else { return false }
-        // A static string's bytes are there for ever, as many as it says.
-        let expected = unsafe UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-        return unsafe withUnsafeBufferPointer { unsafe $0.hasBytes(of: expected) }
+        // A static string's bytes are there for ever, as many as it says, and as many are here.
+        return unsafe withUnsafeBytes { own in
+            guard let start = own.baseAddress else { return true }
+            return unsafe memcmp(start, text.utf8Start, own.count) == 0
+        }
     }
 
     /// Whether both have the same bytes.
     package func isEqual(to other: Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
-        return unsafe withUnsafeBufferPointer { own in
-            unsafe other.withUnsafeBufferPointer { unsafe own.hasBytes(of: $0) }
+        // Both have as many.
+        return unsafe withUnsafeBytes { own in
+            unsafe other.withUnsafeBytes { other in
+                guard let start = own.baseAddress, let otherStart = other.baseAddress else { return true }
+                return unsafe memcmp(start, otherStart, own.count) == 0
+            }
         }
     }
 

@@ -19,8 +19,6 @@ package enum NameValuePairs {
         _ bytes: Span<UInt8>, limit: Int, into places: inout [VariablePlace]
     ) throws(WireError) {
         var position = 0
-        // A pair is seldom shorter.
-        places.reserveCapacity(min(limit, bytes.count / 24 + 8))
         while position < bytes.count {
             guard let nameCount = length(bytes, &position), let valueCount = length(bytes, &position),
                 nameCount <= bytes.count - position, valueCount <= bytes.count - position - nameCount
