@@ -236,7 +236,7 @@ struct DaemonTests {
     @Test(arguments: Configuration.MPM.allCases)
     func gracefulRestarts(_ mpm: Configuration.MPM) async throws {
         let rounds = mpm == .event ? Self.rounds : 1
-        try await underLoad(Self.group("processes=2", mpm: mpm, threads: 16)) { server, load in
+        try await underLoad(Self.group("processes=2", mpm: mpm, threads: 32)) { server, load in
             for restart in 1...rounds {
                 let old = try runningLibraries(server)
                 server.graceful()
