@@ -212,7 +212,9 @@ import SwiftGICore
             try request.prepare()
             if request.isExtended {
                 isExtended = true
-                if server.isDraining { return refuse(request) }
+                // Only then the module has all that it has sent: of what is read while the way in is open
+                // it may be sending more already.
+                if isDrained { return refuse(request) }
             }
             start(request, &started)
         case .stdin(let id, let range), .data(let id, let range):
@@ -291,7 +293,7 @@ import SwiftGICore
             return
         }
         guard !isClosing else { return answerEnd(id, keepsConnection: true, applicationStatus: 0, .cannotMultiplex) }
-        guard !(isExtended && server.isDraining), server.admitRequest() else {
+        guard !(isExtended && isDrained), server.admitRequest() else {
             return answerEnd(id, keepsConnection: keepsConnection, applicationStatus: 0, .overloaded)
         }
         let request = ServerRequest(self, id: id, role: role, keepsConnection: keepsConnection)
@@ -678,8 +680,10 @@ import SwiftGICore
         request.post(.readable)
         monitor.notifyAll()
         requests.removeAll { $0 === request }
-        // mod_swiftgi is turned away when it comes again: it goes elsewhere then.
         if !request.keepsConnection || isAtEnd || (server.isDraining && !request.isExtended) { isClosing = true }
+        // Before mod_swiftgi can come with another request: it knows that nothing of it arrives, and goes
+        // elsewhere.
+        if server.isDraining, request.isExtended { closeWayIn() }
         since = System.now
         if isPaused, !requests.contains(where: { $0.buffered > Self.lowWater }) {
             // What was not read of its body is passed over, by whoever comes along.
@@ -801,16 +805,21 @@ import SwiftGICore
             guard requests.isEmpty, isBetweenRequests, !isReading, !hasOutput, !isWriting, !isRetired, !isDrained
             else { return }
             if isLocal, isRegistered {
-                // What the peer writes from now on fails, so that it knows that nothing of it has arrived.
-                // What has arrived is read before the end is.
-                isDrained = true
-                shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RD))
+                closeWayIn()
             } else if System.wait(descriptor, for: POLLIN, milliseconds: 0) == 0 {
                 isClosing = true
                 isInputComplete = true
                 closeIfDone()
             }
         }
+    }
+
+    /// What the peer writes from now on fails, so that it knows that nothing of it has arrived. What has
+    /// arrived is read before the end is. The monitor is held.
+    private func closeWayIn() {
+        guard isLocal, isRegistered, !isRetired, !isDrained else { return }
+        isDrained = true
+        shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RD))
     }
 
     /// The server ends now.

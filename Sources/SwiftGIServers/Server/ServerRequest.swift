@@ -138,6 +138,11 @@ import Synchronization
             answer(.stopped)
             return gateway.requestDone()
         }
+        if connection.monitor.withLock({ isAborted }) {
+            // It has waited for longer than its web server did: the application never hears of it.
+            connection.abort(self)
+            return gateway.requestDone()
+        }
         switch gateway.application.entry {
         case .application(let application):
             drive(worker) { finish(Exchange(self).serve(application)) }
