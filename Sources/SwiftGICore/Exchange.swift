@@ -220,6 +220,8 @@ package final class Exchange {
     /// From here on the head is on its way.
     private func transmit(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
         phase = .sent
+        // Behind the end some gateways have no way to the request's log.
+        if last { flushErrors() }
         if isAsync && !isWriterWaiting {
             let isLeft = try transport.trySendPiece(bytes, flush: flush, last: last)
             isWaitingForOutput = isLeft
