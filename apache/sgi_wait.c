@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define FLOW_NAME "SWIFTGI_FLOW"
@@ -149,6 +150,26 @@ static void clear_waker(swiftgi_waker *waker)
     if (read(waker->fd, &count, sizeof(count)) < 0) return;
 }
 
+/* What requests that wait must leave of the process's descriptors: libdispatch ends the
+ * process if it finds none when it looks after its threads, and a log that is opened, or a
+ * client that is accepted, needs one too. */
+#define DESCRIPTOR_RESERVE 16
+
+/* A descriptor to wake by, or -1. */
+static int open_waker(void)
+{
+    struct rlimit limit;
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    /* The lowest number that is free is taken: a high one says that few are. */
+    if (fd >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY
+        && (rlim_t)fd + DESCRIPTOR_RESERVE >= limit.rlim_cur) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 static swiftgi_waker *make_waker(void)
 {
     swiftgi_waker *waker;
@@ -163,7 +184,7 @@ static swiftgi_waker *make_waker(void)
     if (!waker) {
         waker = malloc(sizeof(*waker));
         if (!waker) return NULL;
-        waker->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        waker->fd = open_waker();
         if (waker->fd < 0) {
             free(waker);
             return NULL;
