@@ -449,7 +449,10 @@ static void wake_watcher(void)
 {
     static const uint64_t one = 1;
 
-    if (watcher.control >= 0 && write(watcher.control, &one, sizeof(one)) < 0) return;
+    /* Whoever stops the process comes without the mutex, maybe in a signal's handler. */
+    int control = __atomic_load_n(&watcher.control, __ATOMIC_ACQUIRE);
+
+    if (control >= 0 && write(control, &one, sizeof(one)) < 0) return;
 }
 
 /* The watcher's mutex is held. */
@@ -563,14 +566,15 @@ static int start_watcher(void)
     struct epoll_event event = { .events = EPOLLIN, .data.u64 = UINT64_MAX };
     sigset_t all, before;
     pthread_t thread;
-    int failed;
+    int control, failed;
 
     if (watcher.epoll >= 0) return 1;
     watcher.epoll = epoll_create1(EPOLL_CLOEXEC);
-    watcher.control = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    control = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    __atomic_store_n(&watcher.control, control, __ATOMIC_RELEASE);
     watcher.free = -1;
-    if (watcher.epoll < 0 || watcher.control < 0
-        || epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, watcher.control, &event) < 0) {
+    if (watcher.epoll < 0 || control < 0
+        || epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, control, &event) < 0) {
         failed = 1;
     }
     else {
@@ -581,9 +585,10 @@ static int start_watcher(void)
         if (!failed) pthread_detach(thread);
     }
     if (failed) {
+        __atomic_store_n(&watcher.control, -1, __ATOMIC_RELEASE);
         if (watcher.epoll >= 0) close(watcher.epoll);
-        if (watcher.control >= 0) close(watcher.control);
-        watcher.epoll = watcher.control = -1;
+        if (control >= 0) close(control);
+        watcher.epoll = -1;
     }
     return !failed;
 }
