@@ -8,7 +8,7 @@
  * What FastCGI lacks for an application to see and to say what it does inside httpd, the module
  * and its daemons add. The module announces it with the variable SWIFTGI_EXTENSIONS, whose value
  * is "1"; a server that does not know it does nothing of this, and all goes as FastCGI has it.
- * Applications don't see the variables that begin with SWIFTGI_.
+ * Applications don't see these variables.
  *
  *   SWIFTGI_REQUEST_ID   the request's id in httpd's log, swiftgi.request_id for the application
  *   SWIFTGI_FIELDS       the header fields that no variable stands for, "name: value\r\n" each;

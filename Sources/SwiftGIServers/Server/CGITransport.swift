@@ -296,7 +296,7 @@ package enum CGIServer {
         let outcome: Outcome =
             switch application.entry {
             case .application(let application): Exchange(transport).serve(application)
-            case .handler(let handler): AsyncExchange(transport).serve(handler)
+            case .handler(let handler): AsyncExchange(transport, handler).serve()
             }
         if outcome == .completed { return true }
         if !transport.isResponseBegun { transport.answer(outcome) }

@@ -147,8 +147,8 @@ import Synchronization
         case .application(let application):
             drive(worker) { finish(Exchange(self).serve(application)) }
         case .handler(let handler):
-            let exchange = AsyncExchange(self)
-            drive(worker) { proceed(exchange, exchange.start(handler)) }
+            let exchange = AsyncExchange(self, handler, keepsTask: true)
+            drive(worker) { proceed(exchange, exchange.start()) }
         }
     }
 
