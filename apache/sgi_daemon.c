@@ -154,6 +154,7 @@ struct sgi_forward {
     int has_ended;       /* boolean: FCGI_END_REQUEST has come */
     int is_clean;        /* boolean: and nothing behind it */
     int is_broken;       /* boolean: what comes makes no sense any more */
+    int was_cancelled;   /* boolean: the daemon was told that nobody wants the response */
     uint32_t end_status; /* of the end of a request that was cancelled */
     int was_reset;       /* boolean: the daemon closed without having read all */
     int is_blocked;      /* boolean: the client has to take what was passed on first */
@@ -871,10 +872,11 @@ static void cancel_request(forward *f, swiftgi_status status)
     size_t count = SGI_FCGI_HEADER;
     buffer *in;
 
-    if (f->has_ended || f->is_broken || f->is_deaf || has_unsent(f) || !f->knows_extensions
-        || !f->taken) {
+    if (f->was_cancelled || f->has_ended || f->is_broken || f->is_deaf || has_unsent(f)
+        || !f->knows_extensions || (!f->is_answered && !sgi_link_is_taken(f->link))) {
         return;
     }
+    f->was_cancelled = 1;
     if (status == SWIFTGI_CLIENT_GONE) {
         sgi_fastcgi_header(record, SGI_FCGI_ABORT_REQUEST, f->id, 0);
     }
@@ -1312,6 +1314,7 @@ static swiftgi_status end(forward *f, swiftgi_status status)
     if (status == SWIFTGI_SUSPENDED) return status;
     f->x->alarm = 0;
     log_rest(f);
+    if (f->link && status == SWIFTGI_CLIENT_GONE) cancel_request(f, status);
     if (f->link) leave_link(f);
     give_buffer(f->buffer);
     f->buffer = NULL;

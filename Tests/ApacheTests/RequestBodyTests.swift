@@ -147,7 +147,8 @@ import Testing
         }
     }
 
-    @Test func clientGoneInTheBody() async throws {
+    @Test(.embedded("A request that is given up before a process took it up is never begun."))
+    func clientGoneInTheBody() async throws {
         try await withServer(.behaviour()) { server in
             // Ends, resets, in the middle of both framings: nobody's error.
             for (fields, part) in [("Content-Length: 10", "some"), ("Transfer-Encoding: chunked", "5\r\nab")] {

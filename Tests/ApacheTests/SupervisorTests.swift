@@ -596,8 +596,8 @@ struct SupervisorTests {
                 #"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} notice 100% localhost localhost \[group shop\] said"#
             ),
             ("%{cz}t %M", #"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} \[group shop\] said"#),
-            ("[client\\ %a] %-a <%P% >%T %M% ,\\ referer\\ %{Referer}i", #"- <\d+>\d+ \[group shop\] said"#),
-            ("%7m %4l %M", #"notice \[group shop\] said"#),
+            ("[client\\ %a] %-a <%P% >%T %M% ,\\ referer\\ %{Referer}i", #" - <\d+>\d+ \[group shop\] said"#),
+            ("%7m %4l %M", #" notice \[group shop\] said"#),
         ] as [(String, String)])
     func formats(_ format: String, _ pattern: String) async throws {
         let lines = """
