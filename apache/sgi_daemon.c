@@ -978,6 +978,8 @@ static swiftgi_status take(forward *f, const unsigned char *bytes, size_t count)
         default: break;
         }
     }
+    /* For the decoder to know where it is when it goes on. */
+    if (status == SWIFTGI_CLIENT_GONE) take_last_words(f, position, (size_t)(end - position));
     return status;
 }
 

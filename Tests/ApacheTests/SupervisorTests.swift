@@ -53,7 +53,7 @@ struct SupervisorTests {
             let descriptors = try ProcessTable.descriptors(of: server.who().pid)
             #expect(!descriptors.contains { $0.hasPrefix(server.root) }, "\(descriptors)")
             #expect(descriptors.filter { $0.hasPrefix("socket:") }.count <= 2, "\(descriptors)")
-            let child = try #require(server.children.first)
+            let child = try wait("a child") { server.children.first }
             let shared = Set(ProcessTable.descriptors(of: child)).intersection(
                 ProcessTable.descriptors(of: supervisor).filter { $0.hasPrefix("socket:") })
             #expect(shared.isEmpty, "a child has the supervisor's \(shared)")
