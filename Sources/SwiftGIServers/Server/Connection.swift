@@ -660,7 +660,8 @@ import SwiftGICore
         }
         return monitor.withLock {
             // mod_swiftgi listens for a moment to what it has cancelled.
-            guard !request.hasEnded, !request.isAborted || (request.isExtended && !isAtEnd), !isOutputBroken, text.count <= Self.errorLimit,
+            guard !request.hasEnded, !request.isAborted || (request.isExtended && !isAtEnd), !isOutputBroken,
+                text.count <= Self.errorLimit,
                 pending.count <= Self.errorLimit
             else { return false }
             let before = pending.count
