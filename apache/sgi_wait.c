@@ -649,8 +649,8 @@ static int watch_source(const sgi_connection *k, const sgi_source *source)
 
     if (source->events & POLLIN) event.events |= EPOLLIN;
     if (source->events & POLLOUT) event.events |= EPOLLOUT;
-    event.data.u64 = (uint64_t)watcher.slots[k->slot].generation << 32 | OF_SOURCE
-                     | (uint32_t)k->slot;
+    event.data.u64 =
+        (uint64_t)watcher.slots[k->slot].generation << 32 | OF_SOURCE | (uint32_t)k->slot;
     return epoll_ctl(watcher.epoll, EPOLL_CTL_MOD, source->fd, &event) == 0
            || (errno == ENOENT
                && epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, source->fd, &event) == 0);
