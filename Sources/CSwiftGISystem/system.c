@@ -10,6 +10,7 @@
 #include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
@@ -56,6 +57,15 @@ int swiftgi_eventfd(void)
 int swiftgi_accept(int listener)
 {
     return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+ssize_t swiftgi_sendfile(int output, int file, int64_t *offset, size_t count)
+{
+    off64_t position = *offset;
+    ssize_t sent = sendfile64(output, file, &position, count);
+
+    *offset = position;
+    return sent;
 }
 
 int swiftgi_stop_signals(void)

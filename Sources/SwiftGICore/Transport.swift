@@ -45,9 +45,15 @@ package protocol Transport {
 }
 
 extension Transport {
-    /// Reads the file and sends what it read, for a gateway that has nothing better.
     package func sendFile(
         _ file: BodyFile, offset: Int64, length: Int64, last: Bool
+    ) throws(GatewayError) {
+        try sendContent(of: file, offset: offset, length: length, last: last)
+    }
+
+    /// Reads the file and sends what it read, for a gateway that has nothing better.
+    package func sendContent(
+        of file: BodyFile, offset: Int64, length: Int64, last: Bool
     ) throws(GatewayError) {
         var position = offset
         var remaining = length

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -43,6 +44,10 @@ int swiftgi_eventfd(void);
 
 /* The next connection of a listening socket, not blocking. */
 int swiftgi_accept(int listener);
+
+/* Sends up to `count` bytes of a file from `*offset` on, which moves behind them, to a socket or a
+ * pipe: sendfile(2). */
+ssize_t swiftgi_sendfile(int output, int file, int64_t *offset, size_t count);
 
 /* A descriptor that is readable when SIGTERM or SIGINT has come, which the calling thread, and those
  * that it starts later, do not receive otherwise from here on. */

@@ -570,6 +570,48 @@ import SwiftGICore
         }
     }
 
+    /// Sends a part of a file of the only request that the connection carries, behind what it has sent, and
+    /// waits until all has left.
+    ///
+    /// - Parameter ends: Whether the response ends with it.
+    /// - Returns: How many bytes were sent: less than there are of a file that has to be read.
+    func sendFile(
+        _ request: ServerRequest, _ file: BodyFile, offset: Int64, length: Int64, ends: Bool
+    ) throws(GatewayError) -> Int64 {
+        try monitor.withLock { () throws(GatewayError) in
+            if request.isAborted || isOutputBroken { throw GatewayError(.clientGone) }
+            isWriting = true
+        }
+        var position = offset
+        var failure: GatewayError?
+        var deadline = System.now + Int64(server.options.ioTimeout)
+        var canSend = true
+        while position < offset + length, failure == nil, canSend {
+            switch System.sendFile(descriptor, file.descriptor, &position, offset + length - position) {
+            case .bytes(0): failure = GatewayError(.output, "the file became shorter")
+            case .bytes: deadline = System.now + Int64(server.options.ioTimeout)
+            case .nothing: failure = waitForRoom(request, deadline)
+            case .failed(EINVAL), .failed(ENOSYS), .failed(EOVERFLOW): canSend = false
+            case .failed(EPIPE), .failed(ECONNRESET): failure = GatewayError(.clientGone)
+            case .failed(let error): failure = GatewayError(.output, "sendfile: \(System.reason(error))")
+            }
+        }
+        return try monitor.withLock { () throws(GatewayError) in
+            isWriting = false
+            queuedTotal += position - offset
+            sentTotal += position - offset
+            request.outputMark = sentTotal
+            defer { monitor.notifyAll() }
+            if let failure {
+                if failure.code == .clientGone { breakOutput() }
+                throw failure
+            }
+            if ends, canSend { finish(request) }
+            closeIfDone()
+            return position - offset
+        }
+    }
+
     /// Waits until the peer takes something, and sees to what it sends meanwhile: it may not be able
     /// to read before it has written.
     private func waitForRoom(_ request: ServerRequest, _ deadline: Int64) -> GatewayError? {

@@ -295,6 +295,17 @@ import Synchronization
         try transmit(bytes.extracting(first: isHead ? 0 : bytes.count), last: last, waits: false)
     }
 
+    package func sendFile(
+        _ file: BodyFile, offset: Int64, length: Int64, last: Bool
+    ) throws(GatewayError) {
+        // FastCGI has the headers of records between the bytes.
+        guard id == 0, length > 0 else { return try sendContent(of: file, offset: offset, length: length, last: last) }
+        _ = try transmit(Span<UInt8>(), last: false, waits: true)
+        let sent = try connection.sendFile(self, file, offset: offset, length: length, ends: last)
+        // Some files can't be sent like that.
+        if sent < length { try sendContent(of: file, offset: offset + sent, length: length - sent, last: last) }
+    }
+
     /// Sends what is stored, and a piece.
     ///
     /// - Returns: Whether some of it has still to leave.

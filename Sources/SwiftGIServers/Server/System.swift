@@ -60,6 +60,41 @@ enum System {
         }
     }
 
+    /// Writes two pieces to whatever a descriptor is, one after the other, as far as there is room.
+    static func write(_ descriptor: Int32, _ first: Span<UInt8>, _ second: Span<UInt8>) -> Transferred {
+        // The spans are borrowed during the call, and writev only reads what they cover.
+        unsafe first.withUnsafeBytes { first in
+            unsafe second.withUnsafeBytes { second in
+                let vectors: [2 of iovec] = unsafe [
+                    iovec(iov_base: UnsafeMutableRawPointer(mutating: first.baseAddress), iov_len: first.count),
+                    iovec(iov_base: UnsafeMutableRawPointer(mutating: second.baseAddress), iov_len: second.count),
+                ]
+                while true {
+                    let count = unsafe vectors.span.withUnsafeBufferPointer {
+                        unsafe writev(descriptor, $0.baseAddress, 2)
+                    }
+                    if count >= 0 { return .bytes(count) }
+                    if errno == EAGAIN || errno == EWOULDBLOCK { return .nothing }
+                    if errno != EINTR { return .failed(errno) }
+                }
+            }
+        }
+    }
+
+    /// Sends bytes of a file, which the system does not copy, as far as there is room.
+    ///
+    /// - Parameter position: Where in the file; moves behind what was sent. Nothing is sent behind the
+    ///   file's end.
+    static func sendFile(_ descriptor: Int32, _ file: Int32, _ position: inout Int64, _ count: Int64) -> Transferred {
+        while true {
+            // Linux sends no more at a time.
+            let result = unsafe swiftgi_sendfile(descriptor, file, &position, Int(min(count, 0x7FFF_F000)))
+            if result >= 0 { return .bytes(result) }
+            if errno == EAGAIN || errno == EWOULDBLOCK { return .nothing }
+            if errno != EINTR { return .failed(errno) }
+        }
+    }
+
     /// Waits until a descriptor has one of the events.
     ///
     /// - Returns: What it has; 0 if the time is over.

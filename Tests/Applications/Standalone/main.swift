@@ -1,0 +1,2 @@
+import SwiftGI
+serve(export(hello))
