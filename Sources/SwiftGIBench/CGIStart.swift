@@ -26,20 +26,18 @@ struct CGIStart {
         "REMOTE_ADDR=127.0.0.1", "HTTP_HOST=bench.test", "HTTP_USER_AGENT=bench", "HTTP_ACCEPT=*/*",
     ]
 
-    /// - Returns: A sample whose latencies are those to the first byte, and whose memory is one process's
-    ///   peak.
+    /// - Returns: A sample whose latencies are those to the first byte.
     func measure(count: Int) throws -> Sample {
         var times: [Double] = []
         let others = MachineUse()
-        let before = Self.children
+        let before = Self.childrenTime
         let begin = Clock.now
         for _ in 0..<count { try times.append(start()) }
         let duration = Clock.now - begin
-        let after = Self.children
-        let used = after.time - before.time
+        let used = Self.childrenTime - before
         var sample = Sample(
             throughput: Double(count) / duration, p50: times.percentile(50), p99: times.percentile(99),
-            processor: used * 1e6 / Double(count), memory: after.peak)
+            processor: used * 1e6 / Double(count), memory: 0)
         sample.disturbance = others.share(besides: used, in: duration)
         return sample
     }
@@ -77,13 +75,11 @@ struct CGIStart {
         return first * 1e6
     }
 
-    /// Seconds of all processes that have ended, and KiB of the largest of them.
-    private static var children: (time: Double, peak: Double) {
+    /// Seconds of processor time of all processes that have ended.
+    private static var childrenTime: Double {
         var usage = rusage()
         getrusage(RUSAGE_CHILDREN, &usage)
-        let time =
-            Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + Double(
-                usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
-        return (time, 0)
+        let microseconds = usage.ru_utime.tv_usec + usage.ru_stime.tv_usec
+        return Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + Double(microseconds) / 1e6
     }
 }
