@@ -59,10 +59,10 @@ int swiftgi_accept(int listener)
     return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
-ssize_t swiftgi_sendfile(int output, int file, int64_t *offset, size_t count)
+int64_t swiftgi_sendfile(int output, int file, int64_t *offset, size_t count)
 {
     off64_t position = *offset;
-    ssize_t sent = sendfile64(output, file, &position, count);
+    int64_t sent = sendfile64(output, file, &position, count);
 
     *offset = position;
     return sent;

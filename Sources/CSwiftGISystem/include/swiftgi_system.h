@@ -7,8 +7,8 @@
 #define SWIFTGI_SYSTEM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -47,7 +47,7 @@ int swiftgi_accept(int listener);
 
 /* Sends up to `count` bytes of a file from `*offset` on, which moves behind them, to a socket or a
  * pipe: sendfile(2). */
-ssize_t swiftgi_sendfile(int output, int file, int64_t *offset, size_t count);
+int64_t swiftgi_sendfile(int output, int file, int64_t *offset, size_t count);
 
 /* A descriptor that is readable when SIGTERM or SIGINT has come, which the calling thread, and those
  * that it starts later, do not receive otherwise from here on. */

@@ -89,7 +89,7 @@ enum System {
         while true {
             // Linux sends no more at a time.
             let result = unsafe swiftgi_sendfile(descriptor, file, &position, Int(min(count, 0x7FFF_F000)))
-            if result >= 0 { return .bytes(result) }
+            if result >= 0 { return .bytes(Int(result)) }
             if errno == EAGAIN || errno == EWOULDBLOCK { return .nothing }
             if errno != EINTR { return .failed(errno) }
         }
