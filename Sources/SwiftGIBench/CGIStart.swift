@@ -45,7 +45,7 @@ struct CGIStart {
     /// - Returns: Microseconds from the start to the first byte.
     private func start() throws -> Double {
         var pipes: [Int32] = [-1, -1]
-        guard pipe2(&pipes, O_CLOEXEC) == 0 else { throw Failure("pipe: \(String(cString: strerror(errno)))") }
+        guard pipe(&pipes) == 0, pipes.allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 }) else { throw Failure("pipe: \(String(cString: strerror(errno)))") }
         defer { close(pipes[0]) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)

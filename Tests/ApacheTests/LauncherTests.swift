@@ -231,8 +231,12 @@ struct LauncherTests {
         configuration.loadsModule = false
         _ = Applications.standalone
         try await withServer(configuration) { server in
-            #expect(try server.get("/cgi/a?word").text == "Hello from cgi!\n")
-            for _ in 0..<3 { #expect(try server.get("/fcgid/a?word").text == "Hello from fastcgi!\n") }
+            let cgi = try server.get("/cgi/a?word").text
+            #expect(cgi == "Hello from cgi!\n")
+            for _ in 0..<3 {
+                let fastCGI = try server.get("/fcgid/a?word").text
+                #expect(fastCGI == "Hello from fastcgi!\n")
+            }
         }
     }
 

@@ -279,10 +279,24 @@ enum {
     SWIFTGI_EXIT_UNFINISHED = 75
 };
 
+/* swiftgi_serve_options.flags, beside SWIFTGI_MULTIPROCESS */
+enum {
+    /* Only the user `peer` and root may connect to a Unix socket. */
+    SWIFTGI_CHECK_PEER = 256
+};
+
+/* Limits that serve() reports through `reached`. */
+enum {
+    /* `max_requests` requests were begun. */
+    SWIFTGI_REACHED_MAX_REQUESTS = 1,
+    /* Some requests were served, and then none within `inactivity_timeout`. */
+    SWIFTGI_REACHED_INACTIVITY = 2
+};
+
 /* How an application serves by itself. Members that are 0 or NULL stand for the default. */
 typedef struct swiftgi_serve_options {
     uint32_t abi;      /* SWIFTGI_ABI_VERSION */
-    uint32_t flags;    /* SWIFTGI_MULTIPROCESS */
+    uint32_t flags;    /* SWIFTGI_MULTIPROCESS, SWIFTGI_CHECK_PEER */
     size_t size;       /* sizeof(swiftgi_serve_options) */
     uint32_t protocol; /* SWIFTGI_SERVE_FASTCGI, … */
     int listener;      /* a listening socket, which stays the caller's; not for CGI */
@@ -303,6 +317,13 @@ typedef struct swiftgi_serve_options {
     /* Called once, when requests are served, on the thread that called serve(). */
     void (*ready)(void *context);
     void *context;
+    /* What follows is there if `size` says so. */
+    uint32_t inactivity_timeout; /* milliseconds without a request, after one or more, until
+                                    serving ends: any number */
+    uint32_t peer;               /* user id, with SWIFTGI_CHECK_PEER */
+    /* Called with `context` when a limit is reached, once for each, on any thread: serving goes
+     * on, for whoever it is told to replace the process. NULL: serving ends instead. */
+    void (*reached)(void *context, uint32_t limit);
 } swiftgi_serve_options;
 
 /* What an application gives a server. Constant and valid until the process

@@ -49,6 +49,13 @@ int swiftgi_accept(int listener);
  * pipe: sendfile(2). */
 int64_t swiftgi_sendfile(int output, int file, int64_t *offset, size_t count);
 
+/* The user at the other end of a Unix socket's connection. */
+int swiftgi_peer_user(int connection, uint32_t *user);
+
+/* Sends bytes, and a descriptor with the first of them, over a Unix socket; not blocking, without SIGPIPE.
+ * The descriptor stays the caller's. */
+long swiftgi_send_descriptor(int connection, const void *bytes, size_t count, int descriptor);
+
 /* A descriptor that is readable when SIGTERM or SIGINT has come, which the calling thread, and those
  * that it starts later, do not receive otherwise from here on. */
 int swiftgi_stop_signals(void);

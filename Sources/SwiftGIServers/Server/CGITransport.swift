@@ -270,6 +270,21 @@ extension Outcome {
     }
 }
 
+extension Outcome {
+    /// The `swiftgi_status` that mod_swiftgi is told of a request without a complete response.
+    var applicationStatus: UInt32 {
+        switch self {
+        case .clientGone: 1
+        case .completed, .failed: 2
+        case .tooLarge: 4
+        case .badRequest: 5
+        case .timedOut: 6
+        case .expired: 10
+        case .stopped: 11
+        }
+    }
+}
+
 extension RequestVariables {
     /// The process's environment.
     package static var ofProcess: RequestVariables {

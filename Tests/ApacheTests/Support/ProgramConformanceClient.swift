@@ -130,7 +130,9 @@ private final class PipedProgram: @unchecked Sendable {
         var sockets: [Int32] = [-1, -1]
         var pipes: [Int32] = [-1, -1]
         let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        guard socketpair(AF_UNIX, kind, 0, &sockets) == 0, pipe2(&pipes, O_CLOEXEC) == 0 else {
+        guard socketpair(AF_UNIX, kind, 0, &sockets) == 0, pipe(&pipes) == 0,
+            pipes.allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 })
+        else {
             throw Command.Failure(description: "no pipe: \(String(cString: strerror(errno)))")
         }
         defer {
