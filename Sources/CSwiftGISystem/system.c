@@ -67,6 +67,7 @@ int64_t swiftgi_sendfile(int output, int file, int64_t *offset, size_t count)
 
     *offset = position;
     return sent;
+}
 
 int swiftgi_peer_user(int connection, uint32_t *user)
 {

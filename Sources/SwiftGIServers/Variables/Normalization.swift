@@ -102,17 +102,20 @@ extension RequestVariables {
         if let script, let info {
             let path = bytes[script] + bytes[info]
             let start = bytes.count
-            bytes += path
+            append(path.span)
             splitPath(start..<bytes.count, at: mount)
         } else {
             splitPath(script ?? info ?? 0..<0, at: mount)
         }
     }
 
+    private func isPath(_ path: Span<UInt8>, below mount: Span<UInt8>) -> Bool {
+        guard path.count == mount.count || (path.count > mount.count && path[mount.count] == 0x2F) else { return false }
+        return path.hasPrefix(mount)
+    }
+
     private mutating func splitPath(_ path: Range<Int>, at mount: [UInt8]) {
-        let all = bytes.span.extracting(path)
-        let isBelow = all.count == mount.count || (all.count > mount.count && all[mount.count] == 0x2F)
-        guard isBelow, all.hasPrefix(mount.span) else { return }
+        guard isPath(bytes.span.extracting(path), below: mount.span) else { return }
         let split = path.lowerBound + mount.count
         set("SCRIPT_NAME", at: path.lowerBound..<split)
         set("PATH_INFO", at: split..<path.upperBound)

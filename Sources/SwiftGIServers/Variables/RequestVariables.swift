@@ -205,9 +205,8 @@ package struct RequestVariables {
 
     /// Removes the variables whose names are unwanted.
     mutating func removePlaces(_ isUnwanted: (Span<UInt8>) -> Bool) {
-        let all = bytes.span
         var kept = 0
-        for index in places.indices where !isUnwanted(all.extracting(places[index].name)) {
+        for index in 0..<places.count where !isUnwanted(bytes.span.extracting(places[index].name)) {
             if kept < index { places[kept] = places[index] }
             kept += 1
         }

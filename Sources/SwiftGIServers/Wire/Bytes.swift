@@ -6,7 +6,8 @@ extension Span where Element == UInt8 {
         guard count == text.utf8CodeUnitCount else { return false }
         // A static string's bytes are there for ever, as many as it says, and as many are here.
         return unsafe withUnsafeBytes { own in
-            unsafe own.isEmpty || memcmp(own.baseAddress, text.utf8Start, own.count) == 0
+            guard let start = own.baseAddress else { return true }
+            return unsafe memcmp(start, text.utf8Start, own.count) == 0
         }
     }
 
@@ -15,7 +16,10 @@ extension Span where Element == UInt8 {
         guard count == other.count else { return false }
         // Both have as many.
         return unsafe withUnsafeBytes { own in
-            unsafe other.withUnsafeBytes { unsafe own.isEmpty || memcmp(own.baseAddress, $0.baseAddress, own.count) == 0 }
+            unsafe other.withUnsafeBytes { other in
+                guard let start = own.baseAddress, let otherStart = other.baseAddress else { return true }
+                return unsafe memcmp(start, otherStart, own.count) == 0
+            }
         }
     }
 
