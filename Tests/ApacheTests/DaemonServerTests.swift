@@ -175,9 +175,12 @@ import Testing
         let lines = "SwiftGIScriptAlias /count ${apps}/libHello.so process-group=counted"
         let options = "processes=2 threads=2\nSwiftGIDaemonProcess counted processes=2 threads=2 maximum-requests=100"
         try await withServer(.served(options, lines)) { server in
+            let port = server.port
             let load = Load(clients: 8) {
                 for target in ["/count", "/wait/sleep?ms=2"] {
-                    let response = try server.get(target)
+                    let client = try RawClient(port: port)
+                    try client.request("GET \(target) HTTP/1.1", ["Host: localhost", "Connection: close"])
+                    let response = try client.response()
                     if response.status != 200 { return "\(target): \(response.status)" }
                 }
                 return nil

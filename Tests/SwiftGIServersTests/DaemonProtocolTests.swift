@@ -136,7 +136,7 @@ struct DaemonProtocolTests {
             #expect(reply.heads.last?.hasPrefix("Status: 200") == true)
             #expect(reply.text == "body")
             #expect(reply.trailers == "X-Sum: 42\r\n")
-            #expect(reply.stderr == "[info] [req-1] an informal line\n")
+            #expect(reply.stderr == "[info] [req-1] request: an informal line\n")
             #expect(!server.log.contains { $0.message.contains("an informal line") })
         }
     }
