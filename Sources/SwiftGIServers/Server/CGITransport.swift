@@ -103,6 +103,27 @@ package import SwiftGICore
         isOutputBroken || System.wait(output, for: 0, milliseconds: 0) & (POLLERR | POLLHUP) != 0
     }
 
+    /// Ends the response where that is not the end of the process: with mod_cgid one socket is both standard
+    /// input and output, and to close it with unread bytes would take back the end of the response.
+    func finish() {
+        var status = stat()
+        guard unsafe fstat(output, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return }
+        shutdown(output, Int32(truncatingIfNeeded: SHUT_WR))
+        let deadline = System.now + Self.lingerTime
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while !isAtEnd, remaining != 0, inputError?.code != .input {
+            let left = Int(deadline - System.now)
+            guard left > 0, System.wait(input, for: POLLIN, milliseconds: left) != 0 else { return }
+            // The buffer has as many bytes as it says.
+            let count = unsafe buffer.withUnsafeMutableBytes { unsafe read(input, $0.baseAddress, $0.count) }
+            if count <= 0 { return }
+            remaining = remaining.map { max(0, $0 - Int64(count)) }
+        }
+    }
+
+    /// Milliseconds for a web server to send what nobody reads.
+    private static let lingerTime: Int64 = 2000
+
     // MARK: The response
 
     package func sendHead(
@@ -314,8 +335,8 @@ package enum CGIServer {
             case .application(let application): Exchange(transport).serve(application)
             case .handler(let handler): AsyncExchange(transport).serve(handler)
             }
-        if outcome == .completed { return true }
-        if !transport.isResponseBegun { transport.answer(outcome) }
-        return false
+        if outcome != .completed, !transport.isResponseBegun { transport.answer(outcome) }
+        transport.finish()
+        return outcome == .completed
     }
 }

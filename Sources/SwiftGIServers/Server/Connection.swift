@@ -22,11 +22,6 @@ import SwiftGICore
     /// Milliseconds for a peer to take note that it is not listened to any more.
     private static let lingerTime: Int64 = 2000
 
-    private enum Decoder {
-        case fastCGI(FastCGIDecoder)
-        case scgi(SCGIDecoder)
-    }
-
     let server: GatewayServer
     let descriptor: Int32
     /// Names it for the poller.
@@ -35,7 +30,10 @@ import SwiftGICore
     let isLocal: Bool
     let monitor = Monitor()
 
-    private var decoder: Decoder
+    private let isSCGI: Bool
+    /// One of them is used, where it is: a copy of it would have to copy what it has collected.
+    private var fastCGI = FastCGIDecoder()
+    private var scgi: SCGIDecoder
     /// Requests that have not been answered.
     private var requests: [ServerRequest] = []
 
@@ -79,11 +77,8 @@ import SwiftGICore
         self.descriptor = descriptor
         self.key = key
         self.isLocal = isLocal
-        decoder =
-            switch server.options.protocolName {
-            case .fastCGI: .fastCGI(FastCGIDecoder())
-            case .scgi: .scgi(SCGIDecoder(limit: server.options.maxHeaderSize))
-            }
+        isSCGI = server.options.protocolName == .scgi
+        scgi = SCGIDecoder(limit: server.options.maxHeaderSize)
     }
 
     deinit {
@@ -94,17 +89,21 @@ import SwiftGICore
     // MARK: Events
 
     /// Begins with a new connection, on the calling thread.
-    func begin(_ worker: Worker) { proceed(read(worker, isHangup: false), worker) }
+    func begin(_ worker: Worker) { proceed(read(worker, isHangup: false), worker, isWatched: false) }
 
     func handle(_ event: Poller.Event, _ worker: Worker) {
         if event.isWritable { flush() }
         if event.isDead { monitor.withLock { breakOutput() } }
-        proceed(read(worker, isHangup: event.isHangup), worker)
+        proceed(read(worker, isHangup: event.isHangup), worker, isWatched: true)
     }
 
     /// Serves what has come: the first request here, others on other threads.
-    private func proceed(_ started: [ServerRequest], _ worker: Worker) {
-        for request in started.dropFirst() { server.enqueue(.run(request)) }
+    private func proceed(_ started: [ServerRequest], _ worker: Worker, isWatched: Bool) {
+        if started.count > 1 { for request in started.dropFirst() { server.enqueue(.run(request)) } }
+        if isWatched {
+            started.first?.run(worker)
+            return
+        }
         let mustWatch = monitor.withLock {
             // With the whole of the only request it will ever carry there is nothing to watch for.
             guard !isRegistered, !isRetired else { return false }
@@ -184,16 +183,12 @@ import SwiftGICore
     private func take(_ bytes: Span<UInt8>, _ started: inout [ServerRequest]) {
         if isLingering || isRetired { return }
         do throws(WireError) {
-            switch decoder {
-            case .fastCGI(var fastCGI):
-                defer { decoder = .fastCGI(fastCGI) }
-                var position = 0
+            var position = 0
+            if isSCGI {
+                while let event = try scgi.next(bytes, &position) { try handle(event, bytes, &started) }
+            } else {
                 while let event = try fastCGI.next(bytes, &position) { try handle(event, bytes, &started) }
                 if requests.isEmpty && fastCGI.isBetweenRecords { since = System.now }
-            case .scgi(var scgi):
-                defer { decoder = .scgi(scgi) }
-                var position = 0
-                while let event = try scgi.next(bytes, &position) { try handle(event, bytes, &started) }
             }
         } catch {
             server.host.write(
@@ -353,11 +348,7 @@ import SwiftGICore
     private func end() {
         guard !isAtEnd else { return }
         isAtEnd = true
-        var wasCut = false
-        switch decoder {
-        case .fastCGI(let fastCGI): wasCut = !fastCGI.isBetweenRecords && !isLingering
-        case .scgi: break
-        }
+        var wasCut = !isSCGI && !fastCGI.isBetweenRecords && !isLingering
         for request in requests {
             if isDrained {
                 // It is the server who does not listen any more: what has come as a whole is answered.
@@ -779,10 +770,10 @@ import SwiftGICore
                 // of FastCGI's it takes for a failure, as everybody does.
                 let nonsense: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0]
                 _ = System.send(descriptor, nonsense.span, Span<UInt8>(), Span<UInt8>())
-                shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RDWR))
-            } else {
-                System.reset(descriptor)
+                // Unread bytes would take back what was sent, the lines for its log among it.
+                return closeIfDone()
             }
+            System.reset(descriptor)
             isOutputBroken = true
             retire()
         }
@@ -848,10 +839,7 @@ import SwiftGICore
     }
 
     private var isBetweenRequests: Bool {
-        switch decoder {
-        case .fastCGI(let fastCGI): fastCGI.isBetweenRecords
-        case .scgi(let scgi): isClosing || scgi.isAtStart
-        }
+        isSCGI ? isClosing || scgi.isAtStart : fastCGI.isBetweenRecords
     }
 
     /// The server is to end: an idle connection closes, others when they have answered.

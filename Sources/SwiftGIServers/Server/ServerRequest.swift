@@ -412,6 +412,16 @@ import Synchronization
             return try connection.send(self, first.span, bytes, Span<UInt8>(), ends: last, waits: waits)
         }
         let stored = max(0, head.count - FastCGI.headerSize)
+        // A little is copied sooner than the system is told of three places.
+        if stored > 0, last, stored + bytes.count <= Self.copied {
+            var whole: [UInt8] = []
+            swap(&whole, &head)
+            whole.append(copying: bytes)
+            patchHeader(of: &whole)
+            appendEnd(to: &whole)
+            return try connection.send(
+                self, whole.span, Span<UInt8>(), Span<UInt8>(), ends: true, waits: false)
+        }
         var tail: [UInt8] = []
         if last { appendEnd(to: &tail) }
         // What is left of a response that is complete waits on the connection, not on a thread.
@@ -446,6 +456,9 @@ import Synchronization
         return isOutstanding
     }
 
+    /// How many bytes of a whole response are put behind one another.
+    private static let copied = 4096
+
     /// How many bytes may wait for the peer when nobody waits for them.
     private static let leftover = 131_072
 
@@ -460,12 +473,18 @@ import Synchronization
 
     private func patchHeader(count: Int) {
         if head.count < FastCGI.headerSize { head = [0, 0, 0, 0, 0, 0, 0, 0] }
-        head[0] = FastCGI.version
-        head[1] = FastCGI.RecordType.stdout.rawValue
-        head[2] = UInt8(truncatingIfNeeded: id >> 8)
-        head[3] = UInt8(truncatingIfNeeded: id)
-        head[4] = UInt8(truncatingIfNeeded: count >> 8)
-        head[5] = UInt8(truncatingIfNeeded: count)
+        patchHeader(of: &head, count: count)
+    }
+
+    /// Fills in the header of the record that the bytes are, or begin.
+    private func patchHeader(of bytes: inout [UInt8], count: Int? = nil) {
+        let count = count ?? bytes.count - FastCGI.headerSize
+        bytes[0] = FastCGI.version
+        bytes[1] = FastCGI.RecordType.stdout.rawValue
+        bytes[2] = UInt8(truncatingIfNeeded: id >> 8)
+        bytes[3] = UInt8(truncatingIfNeeded: id)
+        bytes[4] = UInt8(truncatingIfNeeded: count >> 8)
+        bytes[5] = UInt8(truncatingIfNeeded: count)
     }
 
     /// For mod_swiftgi; CGI has no place for them.

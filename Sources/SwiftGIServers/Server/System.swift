@@ -28,8 +28,9 @@ enum System {
     static func send(
         _ descriptor: Int32, _ first: Span<UInt8>, _ second: Span<UInt8>, _ third: Span<UInt8>
     ) -> Transferred {
+        if second.isEmpty, third.isEmpty { return send(descriptor, first) }
         // The spans are borrowed during the call, and sendmsg only reads what they cover.
-        unsafe first.withUnsafeBytes { first in
+        return unsafe first.withUnsafeBytes { first in
             unsafe second.withUnsafeBytes { second in
                 unsafe third.withUnsafeBytes { third in
                     var vectors = unsafe (
@@ -44,6 +45,19 @@ enum System {
                     }
                 }
             }
+        }
+    }
+
+    private static func send(_ descriptor: Int32, _ bytes: Span<UInt8>) -> Transferred {
+        let flags = Int32(truncatingIfNeeded: MSG_DONTWAIT) | Int32(truncatingIfNeeded: MSG_NOSIGNAL)
+        while true {
+            // The span is borrowed during the call.
+            let count = unsafe bytes.withUnsafeBytes {
+                unsafe Glibc.send(descriptor, $0.baseAddress, $0.count, flags)
+            }
+            if count >= 0 { return .bytes(count) }
+            if errno == EAGAIN || errno == EWOULDBLOCK { return .nothing }
+            if errno != EINTR { return .failed(errno) }
         }
     }
 

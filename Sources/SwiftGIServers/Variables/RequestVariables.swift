@@ -1,3 +1,5 @@
+import Glibc
+
 /// The variables of a request, as the web server sent them and after
 /// ``normalize(_:)`` as SwiftGI has them.
 ///
@@ -76,15 +78,21 @@ package struct RequestVariables {
 
     /// Which of the places is the last of that name.
     private func index(of name: StaticString) -> Int? {
-        let all = bytes.span
-        let count = name.utf8CodeUnitCount
-        var index = places.count
-        while index > 0 {
-            index -= 1
-            let place = places[index]
-            if Int(place.nameCount) == count, all.extracting(place.name).isEqual(to: name) { return index }
+        let count = UInt32(clamping: name.utf8CodeUnitCount)
+        // All places lie within the bytes, and a static string has as many bytes as it says.
+        return unsafe places.withUnsafeBufferPointer { places in
+            unsafe bytes.withUnsafeBytes { bytes in
+                guard let start = bytes.baseAddress else { return nil }
+                var index = places.count
+                while index > 0 {
+                    index -= 1
+                    guard unsafe places[index].nameCount == count else { continue }
+                    let own = unsafe start + Int(places[index].nameStart)
+                    if unsafe memcmp(own, name.utf8Start, Int(count)) == 0 { return index }
+                }
+                return nil
+            }
         }
-        return nil
     }
 
     /// Calls `body` with each variable, each name once.

@@ -26,12 +26,11 @@ final class ProgramConformanceClient: ConformanceClient {
         }
     }
 
-    /// The variables of a request, as a plain web server has them.
-    static func variables(_ request: ConformanceRequest, scriptName: String) -> [String: String] {
+    /// The variables of a request, as a plain web server has them, but for its path.
+    private static func variables(_ request: ConformanceRequest, scriptName: String) -> [String: String] {
         let parts = request.target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         var all = [
             "GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": request.method, "SCRIPT_NAME": scriptName,
-            "PATH_INFO": String(parts[0]).removingPercentEncoding ?? String(parts[0]),
             "QUERY_STRING": parts.count > 1 ? String(parts[1]) : "", "REQUEST_URI": scriptName + request.target,
             "SERVER_PROTOCOL": request.version, "SERVER_NAME": "localhost", "SERVER_PORT": "80",
             "SERVER_SOFTWARE": "ApacheTests", "REMOTE_ADDR": "127.0.0.1", "REQUEST_SCHEME": "http",
@@ -53,8 +52,25 @@ final class ProgramConformanceClient: ConformanceClient {
         return all
     }
 
+    /// The path below the application, whose bytes need be no text.
+    private static func pathInfo(_ target: String) -> [UInt8] {
+        var path: [UInt8] = []
+        var rest = Array(target.utf8.prefix { $0 != UInt8(ascii: "?") })[...]
+        while let byte = rest.popFirst() {
+            let digits = String(decoding: rest.prefix(2), as: UTF8.self)
+            if byte == UInt8(ascii: "%"), let decoded = UInt8(digits, radix: 16) {
+                path.append(decoded)
+                rest = rest.dropFirst(2)
+            } else {
+                path.append(byte)
+            }
+        }
+        return path
+    }
+
     private func exchange(_ request: ConformanceRequest) throws -> ConformanceResponse {
-        let all = environment.merging(Self.variables(request, scriptName: scriptName)) { $1 }
+        let text = environment.merging(Self.variables(request, scriptName: scriptName)) { $1 }
+        let all = text.map { Array("\($0)=\($1)".utf8) } + [Array("PATH_INFO=".utf8) + Self.pathInfo(request.target)]
         let program = try PipedProgram(command, environment: all)
         let sender = Background {
             for piece in request.pieces where !program.write(piece) { break }
@@ -126,7 +142,7 @@ private final class PipedProgram: @unchecked Sendable {
     private let pid: pid_t
     private let errorPath = "\(Paths.temporary)/program-\(UUID().uuidString).err"
 
-    init(_ command: [String], environment: [String: String]) throws {
+    init(_ command: [String], environment: [[UInt8]]) throws {
         var sockets: [Int32] = [-1, -1]
         var pipes: [Int32] = [-1, -1]
         let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
@@ -153,7 +169,10 @@ private final class PipedProgram: @unchecked Sendable {
         posix_spawnattr_setsigdefault(&attributes, &signals)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
         var argv: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
-        var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup("\($0)=\($1)") } + [nil]
+        var envp: [UnsafeMutablePointer<CChar>?] =
+            environment.map { variable in
+                variable.withUnsafeBytes { strndup($0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count) }
+            } + [nil]
         defer { for string in argv + envp { free(string) } }
         var child = pid_t()
         let error = posix_spawn(&child, command[0], &actions, &attributes, &argv, &envp)
