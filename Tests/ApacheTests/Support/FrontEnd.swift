@@ -43,8 +43,9 @@ enum FrontEnd: String, CaseIterable, CustomTestStringConvertible {
         case .nginxFastCGI: ["upstream sent unsupported FastCGI protocol version: 0"]
         case .nginxSCGI:
             ["recv() failed (104: Connection reset by peer)", "a client request body is buffered to a temporary file"]
-        case .lighttpdFastCGI: ["FastCGI: header.type not handled: 0"]
-        case .lighttpdSCGI: ["Connection reset by peer"]
+        case .lighttpdFastCGI: ["FastCGI: header.type not handled: 0", "unexpected end-of-file"]
+        case .lighttpdSCGI:
+            ["Connection reset by peer", "response already sent out, but backend returned error on socket"]
         }
     }
 }
