@@ -233,6 +233,7 @@ import Testing
 
     @Test(arguments: [
         "", "soon", "-1", "10 20", "5parsecs", "0", "1e3", "99999999999999999999", "9223372036854775807h",
+        "10675199116730", "8785h",
     ])
     func malformedTimes(_ value: String) async throws {
         try await withStoppedServer(.waiting("SwiftGIRequestTimeout \(value)")) { server in

@@ -120,7 +120,7 @@ import Testing
     @Test func waitingHoldsNoThread() async throws {
         let count = 2000
         let lines = "AsyncRequestWorkerFactor 1000"
-        let configuration = Configuration.served("processes=1 threads=4", lines, threads: 16)
+        let configuration = Configuration.served("processes=1 threads=4 queue-limit=2000", lines, threads: 16)
         try await withServer(configuration) { server in
             _ = try server.get("/wait/hello")
             let daemon = try server.daemonOf("Waiting")
@@ -174,7 +174,7 @@ import Testing
     @Test func noRequestIsLost() async throws {
         let lines = "SwiftGIScriptAlias /count ${apps}/libHello.so process-group=counted"
         let options = "processes=2 threads=2\nSwiftGIDaemonProcess counted processes=2 threads=2 maximum-requests=100"
-        try await withServer(.served(options, lines)) { server in
+        try await withServer(.served(options, lines, threads: 16)) { server in
             let port = server.port
             let load = Load(clients: 8) {
                 for target in ["/count", "/wait/sleep?ms=2"] {

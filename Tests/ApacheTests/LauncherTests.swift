@@ -229,6 +229,7 @@ struct LauncherTests {
             """
         var configuration = Configuration(lines, modules: ["alias", "cgid", "fcgid"])
         configuration.loadsModule = false
+        configuration.logLevel = "info"
         _ = Applications.standalone
         try await withServer(configuration) { server in
             let cgi = try server.get("/cgi/a?word").text
@@ -251,6 +252,7 @@ struct LauncherTests {
     func backlog() throws {
         let socket = socketPath()
         let launched = try Launched("Hello", ["--fastcgi", "unix:\(socket)", "--backlog", "3"], address: socket)
+        try wait("an answer") { try isAnswered(socket) }
         // The process does not accept: as many as it has said wait, and the next is turned away.
         kill(launched.command.pid, SIGSTOP)
         var clients: [Int32] = []
@@ -262,6 +264,7 @@ struct LauncherTests {
 
         let patient = socketPath()
         let many = try Launched("Hello", ["--fastcgi", "unix:\(patient)"], address: patient)
+        try wait("an answer") { try isAnswered(patient) }
         let most = Int(readText("/proc/sys/net/core/somaxconn").trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
         kill(many.command.pid, SIGSTOP)
         clients = []

@@ -88,6 +88,7 @@ import Testing
                     "lbmethod_byrequests", "headers",
                 ], threads: 16)
             configuration.loadsModule = false
+            configuration.logLevel = "info"
             // What httpd says of a server that is not there.
             let own = ["AH01079", "AH01114", "AH01075", "AH00957", "AH00959", "AH01067", "AH03300", "AH03301"]
             try await withServer(configuration, permitting: own) { server in

@@ -154,6 +154,13 @@ typedef struct swiftgi_waker swiftgi_waker;
 /* Called for each name and value, both valid during the call only. */
 typedef void (*swiftgi_visitor)(void *context, swiftgi_bytes name, swiftgi_bytes value);
 
+/* What a request begins with. */
+typedef struct swiftgi_line {
+    swiftgi_bytes method;
+    swiftgi_bytes scheme;
+    swiftgi_bytes target; /* the path with the query, as it came */
+} swiftgi_line;
+
 /* What a server gives an application. Made by the server, one for each
  * application and process; constant and valid from start() until the process
  * ends. */
@@ -255,6 +262,12 @@ typedef struct swiftgi_server {
      * Called after waker(). */
     swiftgi_status (*wait)(swiftgi_request *request, void *task, uint32_t interest,
                            uint32_t *events);
+
+    /* ---- appended later: see swiftgi_server_has_line() ---- */
+
+    /* What variable() says of REQUEST_METHOD, REQUEST_SCHEME and REQUEST_URI, in
+     * one call. Valid until handle() returns. */
+    void (*line)(swiftgi_request *request, swiftgi_line *line);
 } swiftgi_server;
 
 /* The protocol that serve() speaks. */
@@ -384,6 +397,13 @@ static inline bool swiftgi_application_is_usable(const swiftgi_application_table
 static inline bool swiftgi_server_can_wait(const swiftgi_server *server)
 {
     return server->size >= offsetof(swiftgi_server, wait) + sizeof(server->wait);
+}
+
+/* Whether the server has line(). */
+static inline bool swiftgi_server_has_line(const swiftgi_server *server)
+{
+    return server->size >= offsetof(swiftgi_server, line) + sizeof(server->line)
+           && server->line;
 }
 
 /* Whether the application's requests may be suspended. */

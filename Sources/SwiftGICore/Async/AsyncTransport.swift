@@ -41,21 +41,8 @@ package enum Waited {
 ///
 /// As ``Transport``, on the thread that drives the request and only until the request is over.
 package protocol AsyncTransport: Transport {
-    /// As ``Transport/receive(into:)``, without waiting: `nil` if nothing is there yet.
-    func tryReceive(into buffer: UnsafeMutableRawBufferPointer) throws(GatewayError) -> Int?
-
-    /// As ``Transport/sendPiece(_:flush:last:)``, without waiting: the bytes are taken.
-    ///
-    /// - Returns: Whether some of what was written has still to leave: then the next is to be sent
-    ///   only after ``WaitEvents/writable``.
-    func trySendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) -> Bool
-
     /// Sends an informational response; nothing for a client that does not know them.
     func sendInformational(_ status: HTTPResponse.Status, _ fields: HTTPFields) throws(GatewayError)
-
-    /// Stores the fields that follow the body, before its last piece; nothing where the protocol
-    /// has no place for them.
-    func sendTrailers(_ fields: HTTPFields) throws(GatewayError)
 
     /// The fields that followed the body of the request, once its end was read.
     func forEachTrailer(_ body: (Span<UInt8>, Span<UInt8>) -> Void)

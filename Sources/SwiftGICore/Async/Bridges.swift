@@ -44,9 +44,9 @@ extension RequestHandler {
     public var application: Application {
         { environ, startResponse in
             let transport = BridgeTransport(environ)
-            let exchange = AsyncExchange(transport)
+            let exchange = AsyncExchange(transport, self)
             let bridge = Bridge(transport, exchange)
-            bridge.advance { exchange.start(self) }
+            bridge.advance { exchange.start() }
             guard let head = transport.head else {
                 bridge.close()
                 throw bridge.end() ?? GatewayError(.responseNotFinished)

@@ -42,7 +42,7 @@ package import SwiftGICore
         var time = timespec()
         unsafe clock_gettime(CLOCK_REALTIME, &time)
         id =
-            variables.requestID
+            variables.requestID.map { [variables] in variables.printable($0) }
             ?? "\(String(getpid(), radix: 36))-\(String(time.tv_sec * 1_000_000 + time.tv_nsec / 1000, radix: 36))"
         do throws(WireError) {
             remaining = try variables.contentLength
@@ -61,11 +61,16 @@ package import SwiftGICore
     package var server: ServerTraits { host.traits }
 
     package func withVariable(_ name: Span<UInt8>, _ body: (Span<UInt8>) -> Void) -> Bool {
-        variables.withValue(of: name, requestID: id, body)
+        if name.isEqual(to: "swiftgi.request_id") {
+            body(id.utf8.span)
+            return true
+        }
+        return variables.withValue(of: name, body)
     }
 
     package func forEachVariable(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
-        variables.forEach(requestID: id, body)
+        variables.forEach(body)
+        body("swiftgi.request_id".utf8.span, id.utf8.span)
     }
 
     package func forEachField(_ body: (Span<UInt8>, Span<UInt8>) -> Void) { variables.forEachField(body) }
@@ -333,7 +338,7 @@ package enum CGIServer {
         let outcome: Outcome =
             switch application.entry {
             case .application(let application): Exchange(transport).serve(application)
-            case .handler(let handler): AsyncExchange(transport).serve(handler)
+            case .handler(let handler): AsyncExchange(transport, handler).serve()
             }
         if outcome != .completed, !transport.isResponseBegun { transport.answer(outcome) }
         transport.finish()

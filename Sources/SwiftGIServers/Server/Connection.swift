@@ -30,10 +30,9 @@ import SwiftGICore
     let isLocal: Bool
     let monitor = Monitor()
 
-    private let isSCGI: Bool
-    /// One of them is used, where it is: a copy of it would have to copy what it has collected.
     private var fastCGI = FastCGIDecoder()
-    private var scgi: SCGIDecoder
+    /// In place of the other, for SCGI.
+    private var scgi: SCGIDecoder?
     /// Requests that have not been answered.
     private var requests: [ServerRequest] = []
 
@@ -77,8 +76,7 @@ import SwiftGICore
         self.descriptor = descriptor
         self.key = key
         self.isLocal = isLocal
-        isSCGI = server.options.protocolName == .scgi
-        scgi = SCGIDecoder(limit: server.options.maxHeaderSize)
+        if case .scgi = server.options.protocolName { scgi = SCGIDecoder(limit: server.options.maxHeaderSize) }
     }
 
     deinit {
@@ -184,8 +182,8 @@ import SwiftGICore
         if isLingering || isRetired { return }
         do throws(WireError) {
             var position = 0
-            if isSCGI {
-                while let event = try scgi.next(bytes, &position) { try handle(event, bytes, &started) }
+            if scgi != nil {
+                while let event = try scgi?.next(bytes, &position) { try handle(event, bytes, &started) }
             } else {
                 while let event = try fastCGI.next(bytes, &position) { try handle(event, bytes, &started) }
                 if requests.isEmpty && fastCGI.isBetweenRecords { since = System.now }
@@ -348,7 +346,7 @@ import SwiftGICore
     private func end() {
         guard !isAtEnd else { return }
         isAtEnd = true
-        var wasCut = !isSCGI && !fastCGI.isBetweenRecords && !isLingering
+        var wasCut = scgi == nil && !fastCGI.isBetweenRecords && !isLingering
         for request in requests {
             if isDrained {
                 // It is the server who does not listen any more: what has come as a whole is answered.
@@ -839,7 +837,7 @@ import SwiftGICore
     }
 
     private var isBetweenRequests: Bool {
-        isSCGI ? isClosing || scgi.isAtStart : fastCGI.isBetweenRecords
+        scgi.map { isClosing || $0.isAtStart } ?? fastCGI.isBetweenRecords
     }
 
     /// The server is to end: an idle connection closes, others when they have answered.

@@ -317,9 +317,10 @@ package final class GatewayServer: Sendable {
 
     // MARK: Requests
 
-    func makeRequestID() -> String {
-        idPrefix + String(lastID.add(1, ordering: .relaxed).newValue, radix: 36)
-    }
+    func nextRequestNumber() -> UInt64 { lastID.add(1, ordering: .relaxed).newValue }
+
+    /// What logs call a request that has no name but its number.
+    func requestID(_ number: UInt64) -> String { idPrefix + String(number, radix: 36) }
 
     /// Whether there is room for one more; then it has to be released.
     func admitRequest() -> Bool {

@@ -2,31 +2,25 @@ import SwiftGICore
 
 /// What every gateway of this module asks of the variables.
 extension RequestVariables {
-    /// As ``Transport/withVariable(_:_:)``, the request's id among them.
-    func withValue(of name: Span<UInt8>, requestID: String, _ body: (Span<UInt8>) -> Void) -> Bool {
-        if name.isEqual(to: "swiftgi.request_id") {
-            body(requestID.utf8.span)
-            return true
-        }
+    /// As ``Transport/withVariable(_:_:)``.
+    func withValue(of name: Span<UInt8>, _ body: (Span<UInt8>) -> Void) -> Bool {
         guard let value = find(name) else { return false }
         body(bytes.span.extracting(value))
         return true
     }
 
-    /// As ``Transport/forEachVariable(_:)``, the request's id among them.
-    func forEach(requestID: String, _ body: (Span<UInt8>, Span<UInt8>) -> Void) {
-        forEach(body)
-        body("swiftgi.request_id".utf8.span, requestID.utf8.span)
-    }
-
-    /// What the web server calls the request, fit for a line of a log; `nil` if it has no name for it.
-    var requestID: String? {
+    /// What the web server calls the request; `nil` if it has no name for it, or one that is too long for
+    /// a line of a log.
+    var requestID: Range<Int>? {
         for name: StaticString in ["SWIFTGI_REQUEST_ID", "UNIQUE_ID"] {
-            if let value = nonEmpty(name), value.count <= 64 {
-                return ServerHost.printable(Substring(String(repairing: bytes.span.extracting(value))))
-            }
+            if let value = nonEmpty(name), value.count <= 64 { return value }
         }
         return nil
+    }
+
+    /// A value, fit for a line of a log.
+    func printable(_ value: Range<Int>) -> String {
+        ServerHost.printable(Substring(String(repairing: bytes.span.extracting(value))))
     }
 
     /// Whether the response's body is to be left out.

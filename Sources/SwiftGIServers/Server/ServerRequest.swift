@@ -41,10 +41,10 @@ import Synchronization
     private var hasHeardOfStop = false
     /// What waits, for what, and since when.
     private var waiting: AsyncExchange?
-    private var interest: WaitEvents = []
+    private var interest = WaitEvents(rawValue: 0)
     private var waitingSince: Int64 = 0
     /// What has come while nothing waited.
-    private var events: WaitEvents = []
+    private var events = WaitEvents(rawValue: 0)
     /// What is to be told when the request is resumed.
     private var resumption: (exchange: AsyncExchange, events: WaitEvents)?
 
@@ -55,14 +55,15 @@ import Synchronization
     private var hasStoredPieces = false
     /// The fields to follow the body, a line each.
     private var ownTrailers: [UInt8] = []
-    private lazy var isHead = variables.find("REQUEST_METHOD").map { variables.isEqual($0, "HEAD") } ?? false
+    private lazy var isHead = variables.isHead
     private var startTime: Int64 = 0
     /// The driving thread's.
     private var worker: Worker?
     /// What mod_swiftgi has said; `nil`: the web server is another, and gets plain FastCGI or SCGI.
     private var extensions: RequestVariables.Extensions?
-    /// An id of the server's own. Log lines of any thread need it, so that it is made at the start.
-    private var ownID = ""
+    /// What the web server calls the request, and if it has no name for it, its number here.
+    private var givenID: Range<Int>?
+    private var number: UInt64 = 0
 
     init(_ connection: Connection, id: UInt16, role: FastCGI.Role, keepsConnection: Bool) {
         self.connection = connection
@@ -91,14 +92,9 @@ import Synchronization
         }
         if isExtended {
             // The module says when the body ends, which a filter in httpd may have made longer or shorter.
-        } else if let length = variables.find("CONTENT_LENGTH") {
-            let bytes = variables.bytes
-            guard let count = bytes.span.extracting(length).decimal else {
-                throw WireError("a CONTENT_LENGTH that is no number")
-            }
-            expected = role == .filter ? nil : count
-        } else if id == 0 {
-            expected = 0
+        } else {
+            let length = try variables.contentLength
+            expected = role == .filter ? nil : length ?? (id == 0 ? 0 : nil)
         }
         if let expected, let limit = gateway.options.maxBodySize, expected > limit {
             inputError = GatewayError(.bodyTooLarge, "\(expected) bytes")
@@ -108,25 +104,14 @@ import Synchronization
             inputError = inputError ?? GatewayError(.malformedBody, "\(expected - inputTotal) bytes are missing")
         }
         checkInput()
-        if extensions?.requestID == nil { ownID = makeID() }
+        givenID = extensions?.requestID ?? variables.requestID
+        if givenID == nil { number = gateway.nextRequestNumber() }
         startTime = System.now
         hasStarted = true
     }
 
-    private func makeID() -> String {
-        for name: StaticString in ["SWIFTGI_REQUEST_ID", "UNIQUE_ID"] {
-            if let value = variables.nonEmpty(name), value.count <= 64 { return text(value) }
-        }
-        return gateway.makeRequestID()
-    }
-
-    private func text(_ value: Range<Int>) -> String {
-        let bytes = variables.bytes
-        return ServerHost.printable(Substring(String(repairing: bytes.span.extracting(value))))
-    }
-
-    /// The request's name in logs.
-    var logID: String { extensions?.requestID.map(text) ?? ownID }
+    /// The request's name in logs, for any thread; mostly nobody asks for it.
+    var logID: String { givenID.map(variables.printable) ?? gateway.requestID(number) }
 
     /// Whether the web server is mod_swiftgi, and speaks what it has beside FastCGI.
     var isExtended: Bool { extensions != nil }
@@ -142,8 +127,8 @@ import Synchronization
         case .application(let application):
             drive(worker) { finish(Exchange(self).serve(application)) }
         case .handler(let handler):
-            let exchange = AsyncExchange(self)
-            drive(worker) { proceed(exchange, exchange.start(handler)) }
+            let exchange = AsyncExchange(self, handler, keepsTask: true)
+            drive(worker) { proceed(exchange, exchange.start()) }
         }
     }
 
@@ -207,24 +192,15 @@ import Synchronization
 
     package func withVariable(_ name: Span<UInt8>, _ body: (Span<UInt8>) -> Void) -> Bool {
         if name.isEqual(to: "swiftgi.request_id") {
-            withID(body)
+            body(logID.utf8.span)
             return true
         }
-        guard let value = variables.find(name) else { return false }
-        let bytes = variables.bytes
-        body(bytes.span.extracting(value))
-        return true
+        return variables.withValue(of: name, body)
     }
 
     package func forEachVariable(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
         variables.forEach(body)
-        withID { body("swiftgi.request_id".utf8.span, $0) }
-    }
-
-    private func withID(_ body: (Span<UInt8>) -> Void) {
-        guard let id = extensions?.requestID else { return body(ownID.utf8.span) }
-        let bytes = variables.bytes
-        body(bytes.span.extracting(id))
+        body("swiftgi.request_id".utf8.span, logID.utf8.span)
     }
 
     package func forEachField(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
@@ -412,20 +388,19 @@ import Synchronization
             return try connection.send(self, first.span, bytes, Span<UInt8>(), ends: last, waits: waits)
         }
         let stored = max(0, head.count - FastCGI.headerSize)
-        // A little is copied sooner than the system is told of three places.
-        if stored > 0, last, stored + bytes.count <= Self.copied {
-            var whole: [UInt8] = []
-            swap(&whole, &head)
-            whole.append(copying: bytes)
-            patchHeader(of: &whole)
-            appendEnd(to: &whole)
-            return try connection.send(
-                self, whole.span, Span<UInt8>(), Span<UInt8>(), ends: true, waits: false)
+        // What is left of a response that is complete waits on the connection, not on a thread.
+        let waits = waits && !(last && bytes.count <= Self.leftover)
+        if last, stored + bytes.count <= 8192 {
+            // What is small is one piece.
+            var first: [UInt8] = []
+            if stored + bytes.count > 0 { patchHeader(count: stored + bytes.count) }
+            swap(&first, &head)
+            first.append(copying: bytes)
+            appendEnd(to: &first)
+            return try connection.send(self, first.span, Span<UInt8>(), Span<UInt8>(), ends: true, waits: waits)
         }
         var tail: [UInt8] = []
         if last { appendEnd(to: &tail) }
-        // What is left of a response that is complete waits on the connection, not on a thread.
-        let waits = waits && !(last && bytes.count <= Self.leftover)
         if stored + bytes.count <= FastCGI.largestContent {
             var first: [UInt8] = []
             if stored + bytes.count > 0 { patchHeader(count: stored + bytes.count) }
@@ -456,9 +431,6 @@ import Synchronization
         return isOutstanding
     }
 
-    /// How many bytes of a whole response are put behind one another.
-    private static let copied = 4096
-
     /// How many bytes may wait for the peer when nobody waits for them.
     private static let leftover = 131_072
 
@@ -473,18 +445,12 @@ import Synchronization
 
     private func patchHeader(count: Int) {
         if head.count < FastCGI.headerSize { head = [0, 0, 0, 0, 0, 0, 0, 0] }
-        patchHeader(of: &head, count: count)
-    }
-
-    /// Fills in the header of the record that the bytes are, or begin.
-    private func patchHeader(of bytes: inout [UInt8], count: Int? = nil) {
-        let count = count ?? bytes.count - FastCGI.headerSize
-        bytes[0] = FastCGI.version
-        bytes[1] = FastCGI.RecordType.stdout.rawValue
-        bytes[2] = UInt8(truncatingIfNeeded: id >> 8)
-        bytes[3] = UInt8(truncatingIfNeeded: id)
-        bytes[4] = UInt8(truncatingIfNeeded: count >> 8)
-        bytes[5] = UInt8(truncatingIfNeeded: count)
+        head[0] = FastCGI.version
+        head[1] = FastCGI.RecordType.stdout.rawValue
+        head[2] = UInt8(truncatingIfNeeded: id >> 8)
+        head[3] = UInt8(truncatingIfNeeded: id)
+        head[4] = UInt8(truncatingIfNeeded: count >> 8)
+        head[5] = UInt8(truncatingIfNeeded: count)
     }
 
     /// For mod_swiftgi; CGI has no place for them.

@@ -71,6 +71,13 @@ extension [UInt8] {
 
     /// Appends a number in decimal.
     package mutating func append(decimal number: Int64) {
-        append(contentsOf: String(number).utf8)
+        if number < 0 { append(0x2D) }
+        var rest = number.magnitude
+        let start = count
+        repeat {
+            append(UInt8(truncatingIfNeeded: 0x30 + rest % 10))
+            rest /= 10
+        } while rest > 0
+        self[start...].reverse()
     }
 }
