@@ -29,9 +29,24 @@ struct GatewayConformanceTests {
         mutating func exclude(_ reason: String, _ names: [String]) {
             for name in names {
                 reasons[name] = reason
-                reasons[name.replacing("/", with: "/async-")] = reason
+                reasons[Self.asyncName(name)] = reason
             }
         }
+
+        /// What of the log depends on the moment.
+        private(set) var unlogged: Set<String> = []
+
+        /// Leaves out what depends on whether the application or the web server is the first to end: the
+        /// server leaves when it has as many bytes as the head says.
+        mutating func leavesAtLength(_ server: String) {
+            exclude(
+                "\(server) leaves when it has as many bytes as Content-Length says: that is what an application may "
+                    + "find first that writes more.", "w34/stops")
+            for name in ["w34/longer", "w34/none"] { unlogged.formUnion([name, Self.asyncName(name)]) }
+            unlogged.insert("w34/async-swallow")
+        }
+
+        static func asyncName(_ name: String) -> String { name.replacing("/", with: "/async-") }
 
         func permit(_ conformanceCase: ConformanceCase) -> Bool { reasons[conformanceCase.name] == nil }
     }
@@ -78,9 +93,11 @@ struct GatewayConformanceTests {
             if kind == .proxyScgi { all.exclude("mod_proxy_scgi refuses chunked bodies.", withoutLength) }
         case .nginxFastCGI, .nginxSCGI:
             all.exclude(chunked, "w40/chunked")
+            all.leavesAtLength("nginx")
             if kind == .nginxSCGI { all.exclude(halfClosed, "w32/waits") }
         case .lighttpdFastCGI, .lighttpdSCGI:
             all.exclude(chunked, "w40/chunked")
+            all.leavesAtLength("lighttpd")
             all.exclude("lighttpd normalises the query.", "w2/together")
             all.exclude("lighttpd wants a length with POST.", "w4/method")
             all.exclude("lighttpd leaves empty fields out.", "w7/fields", "w25/fields")
@@ -107,7 +124,9 @@ struct GatewayConformanceTests {
             let before = fronted.complaints
             do {
                 try await conformanceCase.run(over: client)
-                try await checkLog(conformanceCase) { fronted.complaints(since: before) }
+                if !exclusions.unlogged.contains(conformanceCase.name) {
+                    try await checkLog(conformanceCase) { fronted.complaints(since: before) }
+                }
             } catch {
                 Issue.record("\(kind), \(contract): \(conformanceCase): \(error)")
             }

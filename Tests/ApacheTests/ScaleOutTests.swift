@@ -93,7 +93,9 @@ import Testing
             let own = ["AH01079", "AH01114", "AH01075", "AH00957", "AH00959", "AH01067", "AH03300", "AH03301"]
             try await withServer(configuration, permitting: own) { server in
                 func state(_ index: Int) throws -> String {
-                    let page = try server.get("/balancer-manager").text
+                    // It answers nobody who comes from elsewhere without a word in the log.
+                    let referer = "Referer: http://localhost/balancer-manager"
+                    let page = try server.get("/balancer-manager", [referer]).text
                     let worker = "fcgi://\(servers[index].machine.address):\(servers[index].port)"
                     // A row of a table: the worker, its route, …, its status.
                     let rows = page.components(separatedBy: "<tr>").filter { $0.contains(worker) }

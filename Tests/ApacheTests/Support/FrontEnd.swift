@@ -43,9 +43,11 @@ enum FrontEnd: String, CaseIterable, CustomTestStringConvertible {
         case .nginxFastCGI: ["upstream sent unsupported FastCGI protocol version: 0"]
         case .nginxSCGI:
             ["recv() failed (104: Connection reset by peer)", "a client request body is buffered to a temporary file"]
-        case .lighttpdFastCGI: ["FastCGI: header.type not handled: 0", "unexpected end-of-file"]
-        case .lighttpdSCGI:
-            ["Connection reset by peer", "response already sent out, but backend returned error on socket"]
+        case .lighttpdFastCGI, .lighttpdSCGI:
+            [
+                "FastCGI: header.type not handled: 0", "unexpected end-of-file", "Connection reset by peer",
+                "response already sent out, but backend returned error on socket",
+            ]
         }
     }
 }
