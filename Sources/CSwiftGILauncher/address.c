@@ -159,7 +159,8 @@ bool launch_listen(launch_options *options)
         return false;
     }
     options->is_bound_here = true;
-    if (listen(options->listener, options->backlog) != 0) return refuse(options, strerror(errno));
+    if (listen(options->listener, options->backlog) != 0)
+        return refuse(options, strerror(errno));
     return true;
 }
 

@@ -155,7 +155,8 @@ static void tell_reached(void *context, uint32_t limit)
  * without asking anybody. */
 static void raise_descriptor_limit(const launch_options *options)
 {
-    rlim_t wanted = (options->serve.max_connections ? options->serve.max_connections : 4096) + 1024;
+    rlim_t wanted =
+        (options->serve.max_connections ? options->serve.max_connections : 4096) + 1024;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
@@ -231,7 +232,10 @@ static int trusted_arguments(int argc, char *const argv[], bool has_table)
 int swiftgi_launch(int argc, char *const argv[], const void *table)
 {
     static const char software[] = LAUNCH_SOFTWARE;
-    launch_options options = { .listener = -1, .socket_mode = -1, .backlog = 65535, .ready = -1 };
+    launch_options options = { .listener = -1,
+                               .socket_mode = -1,
+                               .backlog = 65535,
+                               .ready = -1 };
     int status;
 
     options.program = argc > 0 ? argv[0] : "swiftgi-run";

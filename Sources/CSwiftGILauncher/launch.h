@@ -24,8 +24,8 @@ typedef struct launch_options {
     uint64_t max_requests;
     int listener; /* -1: none yet */
     bool is_bound_here;
-    int ready;             /* gets a byte for what a supervisor has to know; -1: there is none */
-    bool checks_peer;      /* only the user serve.peer may connect */
+    int ready;        /* gets a byte for what a supervisor has to know; -1: there is none */
+    bool checks_peer; /* only the user serve.peer may connect */
     char socket_path[108]; /* of the socket that was bound here, or "" */
     swiftgi_serve_options serve;
 } launch_options;

@@ -87,7 +87,8 @@ final class Bench {
                     servers = []
                     // Whoever takes part in any of those that are set up like that.
                     let alike = wanted.filter { $0.setup == scenario.setup && $0.isOfServers }
-                    let names = alike.allSatisfy { $0.only != nil } ? alike.compactMap(\.only).reduce([]) { $0.union($1) } : nil
+                    let named = alike.compactMap(\.only)
+                    let names: Set<String>? = named.count == alike.count ? Set(named.joined()) : nil
                     servers = try start(scenario.setup, for: scenario, names)
                     setup = scenario.setup
                 }

@@ -45,7 +45,9 @@ struct CGIStart {
     /// - Returns: Microseconds from the start to the first byte.
     private func start() throws -> Double {
         var pipes: [Int32] = [-1, -1]
-        guard pipe(&pipes) == 0, pipes.allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 }) else { throw Failure("pipe: \(String(cString: strerror(errno)))") }
+        guard pipe(&pipes) == 0, pipes.allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 }) else {
+            throw Failure("pipe: \(String(cString: strerror(errno)))")
+        }
         defer { close(pipes[0]) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -78,7 +80,7 @@ struct CGIStart {
     /// Seconds of processor time of all processes that have ended.
     private static var childrenTime: Double {
         var usage = rusage()
-        getrusage(RUSAGE_CHILDREN, &usage)
+        getrusage(__rusage_who_t(RUSAGE_CHILDREN.rawValue), &usage)
         let microseconds = usage.ru_utime.tv_usec + usage.ru_stime.tv_usec
         return Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + Double(microseconds) / 1e6
     }

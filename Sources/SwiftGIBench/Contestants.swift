@@ -1,3 +1,5 @@
+import Glibc
+
 /// Everyone who takes part. What doesn't exist yet has its entry already: it is absent until its
 /// product is there.
 enum Contestants {
@@ -81,7 +83,9 @@ enum Contestants {
             name: "swiftgi-nginx", title: "SwiftGI FastCGI, nginx",
             needs: launcherNeeds + [.program("nginx")], httpd: nil,
             processes: { place in
-                launch(place) + [try Nginx.command(place, forwarding: launched.map { ($0.name, [place.socket($0.name)]) })]
+                launch(place) + [
+                    try Nginx.command(place, forwarding: launched.map { ($0.name, [place.socket($0.name)]) })
+                ]
             },
             sockets: launched.map(\.name), without: ["http2": "its nginx has no TLS here"]),
     ]

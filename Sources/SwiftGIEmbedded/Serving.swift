@@ -162,7 +162,8 @@ private struct ServeOptions {
     private let context: UnsafeMutableRawPointer?
 
     /// - Returns: `nil` if it gave nothing.
-    init?(_ reached: (@convention(c) (UnsafeMutableRawPointer?, UInt32) -> Void)?, _ context: UnsafeMutableRawPointer?) {
+    init?(_ reached: (@convention(c) (UnsafeMutableRawPointer?, UInt32) -> Void)?, _ context: UnsafeMutableRawPointer?)
+    {
         guard let reached = unsafe reached else { return nil }
         unsafe self.reached = reached
         unsafe self.context = context

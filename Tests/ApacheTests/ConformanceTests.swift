@@ -99,7 +99,8 @@ struct ApacheConformanceClient: ConformanceClient {
             return ConformanceResponse(
                 status: answer.status, reason: answer.reason, headers: answer.fields.map { ($0.name, $0.value) },
                 body: collector.body, isCut: isCut,
-                isReplaced: isFront && [500, 502, 503].contains(answer.status), isContinued: isContinued || answer.interim.contains(100),
+                isReplaced: isFront && [500, 502, 503].contains(answer.status),
+                isContinued: isContinued || answer.interim.contains(100),
                 arrivals: collector.arrivals)
         } catch WireError.noHead, WireError.reset {
             return ConformanceResponse(

@@ -123,7 +123,7 @@ struct GatewayConformanceTests {
         for conformanceCase in contract.cases where exclusions.permit(conformanceCase) {
             let before = fronted.complaints
             do {
-                try await conformanceCase.run(over: client)
+                try await run(conformanceCase, over: client)
                 if !exclusions.unlogged.contains(conformanceCase.name) {
                     try await checkLog(conformanceCase) { fronted.complaints(since: before) }
                 }
@@ -171,7 +171,7 @@ struct GatewayConformanceTests {
         for conformanceCase in contract.cases where exclusions.permit(conformanceCase) {
             let before = (client.errors.count, log().count)
             do {
-                try await conformanceCase.run(over: client)
+                try await run(conformanceCase, over: client)
                 try await checkLog(conformanceCase) {
                     Array(client.errors.dropFirst(before.0)) + log().dropFirst(before.1)
                 }
@@ -179,6 +179,15 @@ struct GatewayConformanceTests {
                 Issue.record("\(command[0]), \(contract): \(conformanceCase): \(error)")
             }
         }
+    }
+
+    /// That pieces come one by one is seen only by a client that is there in time, as it may not be on a
+    /// busy machine; once is enough, since a server that holds them always does.
+    private func run(_ conformanceCase: ConformanceCase, over client: some ConformanceClient) async throws {
+        for _ in 0..<(conformanceCase.rule == "W29" ? 9 : 0) {
+            if (try? await conformanceCase.run(over: client)) != nil { return }
+        }
+        try await conformanceCase.run(over: client)
     }
 
     /// The last lines may come after the last byte.

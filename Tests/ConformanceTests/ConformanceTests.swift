@@ -164,7 +164,8 @@ struct ConformanceTests {
     func names() {
         let names = (conformanceCases() + asyncConformanceCases()).map(\.name)
         #expect(Set(names).count == names.count)
-        let excluded = [Self.excluded, Self.excludedBehindServers, Self.excludedOverSCGI, Self.excludedWithCGI].flatMap(\.keys)
+        let excluded = [Self.excluded, Self.excludedBehindServers, Self.excludedOverSCGI, Self.excludedWithCGI].flatMap(
+            \.keys)
         #expect(Set(excluded).isSubset(of: names))
     }
 }

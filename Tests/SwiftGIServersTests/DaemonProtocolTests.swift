@@ -312,7 +312,9 @@ struct DaemonProtocolTests {
         try await withClient(.application(application), options) { client, server in
             try client.ask("/bytes", query: "300000")
             let gate = Gate("stalled output")
-            try gate.waitUntil("the connection to be closed") { (try? client.socket.send([])) == nil || client.isClosed }
+            try gate.waitUntil("the connection to be closed") {
+                (try? client.socket.send([])) == nil || client.isClosed
+            }
         }
     }
 

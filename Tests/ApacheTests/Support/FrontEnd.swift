@@ -46,7 +46,7 @@ enum FrontEnd: String, CaseIterable, CustomTestStringConvertible {
         case .lighttpdFastCGI, .lighttpdSCGI:
             [
                 "FastCGI: header.type not handled: 0", "unexpected end-of-file", "Connection reset by peer",
-                "response already sent out, but backend returned error on socket",
+                "response already sent out, but backend returned error on socket", "gw: got a FDEVENT_ERR",
             ]
         }
     }
@@ -181,7 +181,9 @@ final class Fronted {
         }
     }
 
-    private static func nginx(_ kind: FrontEnd, root: String, port: Int, _ address: String, _ variables: [String: String]) -> String {
+    private static func nginx(
+        _ kind: FrontEnd, root: String, port: Int, _ address: String, _ variables: [String: String]
+    ) -> String {
         let name = kind == .nginxFastCGI ? "fastcgi" : "scgi"
         let upstream = address.hasPrefix("/") ? "unix:\(address)" : "127.0.0.1:\(address)"
         return """
@@ -216,7 +218,9 @@ final class Fronted {
             """
     }
 
-    private static func lighttpd(_ kind: FrontEnd, root: String, port: Int, _ address: String, _ variables: [String: String]) -> String {
+    private static func lighttpd(
+        _ kind: FrontEnd, root: String, port: Int, _ address: String, _ variables: [String: String]
+    ) -> String {
         let name = kind == .lighttpdFastCGI ? "fastcgi" : "scgi"
         let backend =
             address.hasPrefix("/")

@@ -1,2 +1,3 @@
 import SwiftGI
+
 serve(export(hello))
