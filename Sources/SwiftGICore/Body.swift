@@ -113,8 +113,14 @@ public struct Body: ~Copyable {
 extension Body: Sendable {}
 
 extension Body {
+    /// This body behind a filter, which gets its bytes and gives those that are sent. Its length is
+    /// unknown then, and a file is read.
+    ///
+    /// - Parameter filter: One that serves this response only.
+    public consuming func filtered(by filter: any BodyFilter) -> Body { self.filtered(by: [filter]) }
+
     /// This body behind filters.
-    consuming func filtered(by filters: [any BodyFilter]) -> Body {
+    package consuming func filtered(by filters: [any BodyFilter]) -> Body {
         if filters.isEmpty { return self }
         let last: ([UInt8]) throws -> [UInt8] = { bytes in
             try filters.reduce(bytes) { try $1.transformLast($0) }

@@ -37,6 +37,9 @@ package final class Exchange {
     private var errorLine = ""
     private var finishActions: [() -> Void]?
     private var isFinished = false
+    /// Told of each use of the request's streams, and whether the request is over then. For the
+    /// validator.
+    package var onUse: ((_ what: String, _ isFinished: Bool) -> Void)?
 
     package init(_ transport: any Transport) {
         self.transport = transport
@@ -263,6 +266,7 @@ package final class Exchange {
     }
 
     private func requireOpen() throws(GatewayError) {
+        onUse?("a write to the response", isFinished)
         if let outputError { throw outputError }
         if isFinished || phase == .complete { throw GatewayError(.finished) }
     }
@@ -375,6 +379,7 @@ package final class Exchange {
     package func failInput(_ error: GatewayError) { inputError = inputError ?? error }
 
     private func requireInput() throws(GatewayError) {
+        onUse?("a read of the input", isFinished)
         if isFinished { throw GatewayError(.finished) }
         if let inputError { throw inputError }
     }
@@ -431,6 +436,7 @@ package final class Exchange {
     // MARK: Errors
 
     package func writeError(_ string: String) {
+        onUse?("a write to the errors", isFinished)
         errorLine += string
         var rest = errorLine[...]
         while let end = rest.utf8.firstIndex(of: 0x0A) {

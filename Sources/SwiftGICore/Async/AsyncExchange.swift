@@ -62,13 +62,15 @@ package final class AsyncExchange: @unchecked Sendable {
     // MARK: Driving
 
     /// Begins to serve the request, on the calling thread.
-    package func start(_ handler: any RequestHandler) -> Progress {
+    ///
+    /// - Parameter changes: What was made of the environ before.
+    package func start(_ handler: any RequestHandler, changes: Environ.Changes? = nil) -> Progress {
         // A handler that never waits is done when this returns.
         task = executor.drive {
             Task.immediate(executorPreference: executor) { [self] in
                 do {
                     try await handler.handle(
-                        request: exchange.makeRequest(), requestContext: RequestContext(self),
+                        request: exchange.makeRequest(), requestContext: RequestContext(self, changes: changes),
                         reader: RequestReader(self), responseSender: ResponseSender(self))
                     result = .success(())
                 } catch {
@@ -374,6 +376,18 @@ package final class AsyncExchange: @unchecked Sendable {
         }
     }
 
+    /// Sends a whole response in the place of one of which nothing was sent, because of an error.
+    ///
+    /// - Throws: The error, if it is too late.
+    func respond(_ response: HTTPResponse, _ body: [UInt8], insteadBecauseOf error: any Error) async throws {
+        try await perform { exchange in
+            // What the handler wrote and what came of it belong together.
+            if let outputError = exchange.outputError { throw outputError }
+            try exchange.startResponse(response.status, response.headerFields, error)
+        }
+        try await finish(body, trailers: nil, known: Int64(body.count))
+    }
+
     private func end(_ exchange: Exchange, _ bytes: Span<UInt8>, _ trailers: HTTPFields?, known: Int64?) throws {
         try exchange.send(bytes, last: true, known: known, trailers: trailers.map(ResponseHead.checkTrailers))
     }
@@ -389,10 +403,10 @@ package final class AsyncExchange: @unchecked Sendable {
         while try await !perform({ [self] _ in isServerStopping }) { try await wait(.stop) }
     }
 
-    func snapshot() async throws -> EnvironSnapshot {
+    func snapshot() async throws -> [String: String] {
         try await perform { exchange in
             if exchange.isOver { throw GatewayError(.finished) }
-            return EnvironSnapshot(exchange.snapshot())
+            return exchange.snapshot()
         }
     }
 
