@@ -60,7 +60,9 @@ let package = Package(
         .target(name: "SwiftGIServers", dependencies: ["SwiftGICore", "CSwiftGISystem", httpTypes, logging]),
         .target(
             name: "SwiftGIEmbedded",
-            dependencies: ["SwiftGICore", "SwiftGIServers", "CSwiftGI", "CSwiftGISystem", httpTypes, logging]),
+            dependencies: [
+                "SwiftGICore", "SwiftGIServers", "SwiftGIValidator", "CSwiftGI", "CSwiftGISystem", httpTypes, logging,
+            ]),
         .target(
             name: "SwiftGI",
             dependencies: ["SwiftGICore", "SwiftGIEmbedded", "CSwiftGI", "CSwiftGILauncher", httpTypes]),
@@ -145,7 +147,7 @@ if withFrameworks {
         .target(
             name: "HummingbirdTemplate",
             dependencies: [
-                logging,
+                httpTypes, logging,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

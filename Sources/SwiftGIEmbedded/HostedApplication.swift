@@ -24,7 +24,7 @@ package final class HostedApplication: @unchecked Sendable {
         guard running == nil, let host = unsafe Host(server) else { return SWIFTGI_MISUSE }
         MainThread.install()
         do {
-            let running = try makeRunning(host)
+            let running = try makeRunning(host).validatedIfWanted
             self.host = host
             self.running = running
             return SWIFTGI_OK

@@ -6,6 +6,6 @@
 /// .package(url: "…", from: "…", traits: ["Hummingbird"]),
 /// ```
 @available(*, unavailable, message: "enable the trait Hummingbird of the package swiftgi in Package.swift")
-public func export<Hosted>(hummingbird application: @autoclosure () async throws -> Hosted) -> Never { fatalError() }
+public func export<Hosted>(hummingbird application: Hosted) {}
 
 #endif

@@ -6,6 +6,12 @@ public struct Form: Sendable {
         public let name: String
         /// The text; bytes that are not UTF-8 are repaired.
         public let value: String
+
+        /// A field.
+        public init(name: String, value: String) {
+            self.name = name
+            self.value = value
+        }
     }
 
     /// The fields in their order; names may repeat.
