@@ -117,8 +117,8 @@ let package = Package(
         .testTarget(
             name: "ConformanceTests",
             dependencies: [
-                "SwiftGIConformance", "SwiftGITesting", "SwiftGIEmbedded", "SwiftGIServers", "SwiftGICore", "CSwiftGI",
-                "FakeHost", "GatewayClients", httpTypes,
+                "SwiftGIConformance", "SwiftGITesting", "SwiftGIValidator", "SwiftGIEmbedded", "SwiftGIServers",
+                "SwiftGICore", "CSwiftGI", "FakeHost", "GatewayClients", httpTypes,
             ]),
         .testTarget(name: "ApacheTests", dependencies: ["SwiftGIConformance"], exclude: ["Libraries"]),
     ]
@@ -142,7 +142,9 @@ if withFrameworks {
     package.products += [
         .library(name: "HummingbirdEmbedded", type: .dynamic, targets: ["HummingbirdEmbedded"]),
         .executable(name: "HummingbirdServer", targets: ["HummingbirdServer"]),
+        .library(name: "Todos", type: .dynamic, targets: ["Todos"]),
     ]
+    package.dependencies.append(.package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"))
     package.targets += [
         .target(
             name: "HummingbirdTemplate",
@@ -164,6 +166,16 @@ if withFrameworks {
         .target(
             name: "HummingbirdEmbedded", dependencies: ["HummingbirdTemplate", "SwiftGIHummingbird"],
             path: "Tests/Frameworks/HummingbirdEmbedded"),
+        .target(
+            name: "TodosApp",
+            dependencies: [
+                logging,
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ],
+            path: "Sources/Samples/Todos/App"),
+        .target(
+            name: "Todos", dependencies: ["TodosApp", "SwiftGIHummingbird"], path: "Sources/Samples/Todos/Library"),
     ]
 }
 

@@ -3,7 +3,6 @@
 @_exported public import typealias SwiftGI.ApplicationTable
 @_exported public import struct SwiftGICore.Startup
 public import Hummingbird
-import SwiftGICore
 import SwiftGIEmbedded
 
 /// Makes a library with an application of Hummingbird a SwiftGI application:
@@ -12,7 +11,7 @@ import SwiftGIEmbedded
 /// import SwiftGIHummingbird
 ///
 /// @c public func swiftgi_application() -> ApplicationTable {
-///     export(hummingbird: try await buildApplication())
+///     export(hummingbird: { try await buildApplication() })
 /// }
 /// ```
 ///
@@ -21,20 +20,20 @@ import SwiftGIEmbedded
 /// configuration is not used. Every `Logger` of swift-log writes to the server's error log.
 ///
 /// - Parameters:
-///   - application: The application. The closure is evaluated once, in the process that serves, when the
-///     server starts the application.
+///   - application: Makes the application. It is called once, in the process that serves, when the server
+///     starts the application; what it throws fails that start.
 ///   - name: The name in the server's log; by default that of the library's module.
 ///   - fileID: Where the module's name is taken from; not to be given.
 /// - Returns: The table for the server. It lives until the process ends; each call makes another.
 public func export<Hosted: ApplicationProtocol>(
-    hummingbird application: @autoclosure @escaping @Sendable () async throws -> Hosted, name: String? = nil,
+    hummingbird application: @escaping @Sendable () async throws -> Hosted, name: String? = nil,
     fileID: String = #fileID
 ) -> ApplicationTable {
     let name = name ?? String(fileID.prefix { $0 != "/" })
     let hosted = HostedApplication { host in
         host.bootstrapLogging()
-        return try LivingApplication.start(host, label: name) { startup in
-            try await HummingbirdRuntime.start(try await application(), logger: startup.logger)
+        return try LivingApplication.start(host, label: name) { _ in
+            try await HummingbirdRuntime.start(try await application())
         }
     }
     return unsafe hosted.makeTable(name: name)

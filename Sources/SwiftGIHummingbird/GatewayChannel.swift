@@ -1,7 +1,7 @@
 #if Hummingbird
 
 public import Hummingbird
-public import NIOCore
+import NIOCore
 import NIOPosix
 public import SwiftGICore
 import Synchronization

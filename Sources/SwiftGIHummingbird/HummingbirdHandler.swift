@@ -22,7 +22,8 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
         let channel = await GatewayChannel(inbound.group, gateway)
         let pieces = BodyPieces(reader.sequence())
         let place = try await inbound.take()
-        let request = HummingbirdCore.Request(head: head, body: place.body(of: pieces))
+        let scriptName = await gateway.variable("SCRIPT_NAME") ?? ""
+        let request = HummingbirdCore.Request(head: head.below(scriptName), body: place.body(of: pieces))
         do {
             let response = try await respond(to: request, channel, gateway)
             try await send(response, responseSender)
@@ -63,6 +64,19 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
         var head = response.head
         for name in HTTPField.Name.connectionFields { head.headerFields[name] = nil }
         try await response.body.write(GatewayBodyWriter(head, response.body.contentLength, sender))
+    }
+}
+
+extension HTTPRequest {
+    /// The request as an application sees it that does not know where it is mounted: its routes begin
+    /// behind the path that leads to it.
+    fileprivate func below(_ scriptName: String) -> HTTPRequest {
+        guard !scriptName.isEmpty, let path, path.utf8.starts(with: scriptName.utf8) else { return self }
+        let rest = Substring(path.utf8.dropFirst(scriptName.utf8.count))
+        guard rest.isEmpty || rest.hasPrefix("/") || rest.hasPrefix("?") else { return self }
+        var request = self
+        request.path = rest.hasPrefix("/") ? String(rest) : "/\(rest)"
+        return request
     }
 }
 

@@ -3,16 +3,15 @@
 import Hummingbird
 import Logging
 import ServiceLifecycle
-package import SwiftGICore
+import SwiftGICore
 import Synchronization
 
 /// The life of an application of Hummingbird, without its server.
-package enum HummingbirdRuntime {
+enum HummingbirdRuntime {
     /// Brings the application's services up, and runs what is to run before a server starts.
     ///
     /// - Throws: What making the responder, a service or one of those processes throws.
-    package static func start(_ application: some ApplicationProtocol, logger: Logger) async throws -> LivingApplication
-    {
+    static func start(_ application: some ApplicationProtocol) async throws -> LivingApplication {
         let responder = try await application.responder
         let ready = Ready()
         let start = StartService(processes: application.processesRunBeforeServerStart, ready: ready)

@@ -60,7 +60,7 @@ private let breaches = [
     Breach(rule: "W46", message: "a body of 3 bytes with status 204") { _, _, _, sender in
         try await sender.sendAndFinish(head([:], .noContent), Array("abc".utf8))
     },
-    Breach(rule: "W46", message: "content-type: text/plain with status 304") { _, _, _, sender in
+    Breach(rule: "W46", message: "Content-Type: text/plain with status 304") { _, _, _, sender in
         try await sender.sendAndFinish(head([.contentType: "text/plain"], .notModified))
     },
 ]

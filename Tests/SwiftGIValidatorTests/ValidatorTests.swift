@@ -124,11 +124,11 @@ private let breaches = [
         try startResponse(.ok, html, nil)
         return .empty
     },
-    Breach(rule: "W46", message: "content-type: text/html with status 204") { _, startResponse in
+    Breach(rule: "W46", message: "Content-Type: text/html with status 204") { _, startResponse in
         try startResponse(.noContent, html, nil)
         return .empty
     },
-    Breach(rule: "W46", message: "content-length: 0 with status 304") { _, startResponse in
+    Breach(rule: "W46", message: "Content-Length: 0 with status 304") { _, startResponse in
         try startResponse(.notModified, [.contentLength: "0"], nil)
         return .empty
     },
