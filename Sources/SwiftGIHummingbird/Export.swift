@@ -1,8 +1,8 @@
 #if Hummingbird
 
-@_exported public import typealias SwiftGI.ApplicationTable
-@_exported public import struct SwiftGICore.Startup
 public import Hummingbird
+public import SwiftGI
+import SwiftGICore
 import SwiftGIEmbedded
 
 /// Makes a library with an application of Hummingbird a SwiftGI application:
