@@ -52,7 +52,8 @@ private struct ServicesEnded: Error, CustomStringConvertible {
 
 /// Takes the place of the server among the services.
 private struct StartService: Service, CustomStringConvertible {
-    let processes: [@Sendable () async throws -> Void]
+    // As Hummingbird's modules have them: elements of an array are not converted, but cast.
+    let processes: [@concurrent @Sendable () async throws -> Void]
     let ready: Ready
 
     var description: String { "SwiftGI" }

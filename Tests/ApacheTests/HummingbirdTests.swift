@@ -44,7 +44,7 @@ import Testing
         Case(method: "POST", path: "/collect", body: large, status: 413),
         // Files.
         Case(method: "PUT", path: "/upload/one", body: large, status: 201), Case(path: "/upload/one"),
-        Case(path: "/upload/none", status: 404), Case(method: "PUT", path: "/upload/..", body: [1], status: 404),
+        Case(path: "/upload/none", status: 404), Case(method: "PUT", path: "/upload/..", body: [1], status: 400),
         // Errors and authentication.
         Case(path: "/conflict", status: 409), Case(path: "/failure", status: 500),
         Case(path: "/private/name", status: 401),
@@ -59,7 +59,7 @@ import Testing
     }
 
     /// What is the server's, and differs: see the page on Hummingbird.
-    private static let serversFields: Set = ["date", "server", "connection", "keep-alive"]
+    private static let serversFields: Set = ["date", "server", "connection", "keep-alive", "transfer-encoding"]
 
     /// What httpd logs of them at warning and above.
     private static let expected = ["the responder failed"]
@@ -70,8 +70,11 @@ import Testing
         let own = try OwnServer()
         defer { own.stop() }
         let configuration = Configuration(
-            "SwiftGIScriptAlias / ${apps}/libHummingbirdEmbedded.so\nSwiftGIPassAuthorization On", mpm: mpm,
-            environment: ["UPLOADS": own.uploads])
+            """
+            SwiftGIScriptAlias / ${apps}/libHummingbirdEmbedded.so
+            SwiftGIPassAuthorization On
+            AllowEncodedSlashes NoDecode
+            """, mpm: mpm, environment: OwnServer.environment(uploads: own.uploads))
         try await withServer(configuration, expecting: Self.expected) { server in
             for one in Self.cases { try Self.compare(one, own.port, server.port) }
             // What was there before the first request, and what is logged by the application's logger.
@@ -87,18 +90,18 @@ import Testing
         let socket = "\(own.uploads)/app.sock"
         let launched = try Launched(
             "HummingbirdEmbedded", ["--fastcgi", "unix:\(socket)", "--threads", "4"], address: socket,
-            environment: ["UPLOADS": own.uploads])
+            environment: OwnServer.environment(uploads: own.uploads))
         chmod(socket, 0o777)
         let lines = """
             SetEnv ap_trust_cgilike_cl 1
             SetEnv proxy-sendcl 1
-            ProxyPass / "unix:\(socket)|fcgi://hummingbird/" enablereuse=on retry=0
+            ProxyPass / "unix:\(socket)|fcgi://hummingbird/" retry=0
             <Location />
             CGIPassAuth On
             </Location>
             """
         let configuration = Configuration(lines, modules: ["env", "proxy", "proxy_fcgi"])
-        try await withServer(configuration) { server in
+        try await withServer(configuration, expecting: Self.expected) { server in
             // httpd answers by itself what it takes for a broken path.
             for one in Self.cases where !one.path.contains("%2F") && !one.path.contains("..") {
                 try Self.compare(one, own.port, server.port)
@@ -114,13 +117,18 @@ import Testing
         let ours = try send(one, port)
         #expect(own.status == one.status, "\(one.testDescription) on its own server: \(own)")
         #expect(ours.status == own.status, "\(one.testDescription): \(ours)")
-        #expect(ours.body == own.body, "\(one.testDescription): \(ours)\n\(own)")
-        #expect(fields(ours) == fields(own), "\(one.testDescription)")
+        let isSame = ours.body == own.body
+        #expect(isSame, "\(one.testDescription): \(ours)\n\(own)")
+        // How a body is framed is the server's as well: where one sends chunks, the length may be known to
+        // the other, and httpd sends no length of 0 in answer to HEAD.
+        let isFramed = [own, ours].contains { $0["Transfer-Encoding"] != nil } || one.method == "HEAD"
+        #expect(fields(ours, withLength: !isFramed) == fields(own, withLength: !isFramed), "\(one.testDescription)")
         #expect(ours.all("Date").count == 1 && ours.all("Server").count == 1, "\(one.testDescription): \(ours)")
     }
 
-    private static func fields(_ response: Response) -> [String] {
-        response.fields.map { ($0.name.lowercased(), $0.value) }.filter { !serversFields.contains($0.0) }
+    private static func fields(_ response: Response, withLength: Bool) -> [String] {
+        response.fields.map { ($0.name.lowercased(), $0.value) }
+            .filter { !serversFields.contains($0.0) && (withLength || $0.0 != "content-length") }
             .map { "\($0.0): \($0.1)" }.sorted()
     }
 
@@ -156,9 +164,10 @@ import Testing
         try await withServer(configuration, expecting: ["SGI0201"]) { server in
             #expect(throws: WireError.noLastChunk(received: 6)) { try server.get("/below/it/late-failure") }
             // It does not know that it is not at the root.
-            #expect(try server.get("/below/it/hello/you").text == "Hello, you!\n")
-            #expect(try server.get("/below/it?x=1").text == "Hello!\n")
-            #expect(try server.get("/below/it").text == "Hello!\n")
+            for (path, text) in [("/hello/you", "Hello, you!\n"), ("?x=1", "Hello!\n"), ("", "Hello!\n")] {
+                let response = try server.get("/below/it\(path)")
+                #expect(response.text == text, "\(path)")
+            }
         }
     }
 
@@ -208,8 +217,15 @@ private final class OwnServer {
         uploads = "\(Paths.temporary)/uploads-\(UUID().uuidString.prefix(8))"
         try makeDirectory(uploads, mode: 0o777)
         let port = port
-        command = try Command("\(Applications.frameworks)/HummingbirdServer", ["\(port)", uploads])
+        command = try Command(
+            "\(Applications.frameworks)/HummingbirdServer", ["\(port)", uploads],
+            environment: Self.environment(uploads: uploads))
         try wait("Hummingbird's server") { (try? RawClient(port: port)) != nil }
+    }
+
+    /// The order of an object's members in JSON depends on the process's hashing.
+    static func environment(uploads: String) -> [String: String] {
+        ["UPLOADS": uploads, "SWIFT_DETERMINISTIC_HASHING": "1"]
     }
 
     func stop() {
