@@ -66,7 +66,7 @@ struct Promise {
 /// Counts a body whose length nobody knew.
 final class Counter: BodyFilter, @unchecked Sendable {
     // Sendable: whoever sends a body does so one piece after the other.
-    private let promise: Promise
+    let promise: Promise
     private(set) var violation: ValidationError?
     private(set) var isFinished = false
     private var count: Int64 = 0

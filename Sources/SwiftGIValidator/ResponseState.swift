@@ -9,6 +9,8 @@ final class ResponseState {
     private var promise: Promise?
     /// What `startResponse` threw, until it was called again.
     private var refusal: (any Error)?
+    /// Whether the body is a file that is no regular one.
+    private var isStream = false
 
     init(method: String) { self.method = method }
 
@@ -46,7 +48,8 @@ final class ResponseState {
 
     /// What is behind `Content-Length` of a file is not meant.
     private func check(_ file: BodyFile, _ promise: Promise) throws {
-        guard case .range(_, let length) = try file.extent() else { return }
+        // What is no regular file is counted as it is sent.
+        guard case .range(_, let length) = try file.extent() else { return isStream = true }
         if promise.isSent, let contentLength = promise.contentLength, contentLength > length {
             throw ValidationError("A4", "Content-Length is \(contentLength), the file has \(length) bytes")
         }
@@ -61,7 +64,8 @@ final class ResponseState {
         guard let promise else { return body }
         switch body.content {
         case .pull, .push: return body.filtered(by: Counter(promise))
-        case .empty, .bytes, .string, .chunks, .file: return body
+        case .file: return isStream ? body.filtered(by: Counter(promise)) : body
+        case .empty, .bytes, .string, .chunks: return body
         }
     }
 }
@@ -99,7 +103,8 @@ final class HandlerResponseState: Sendable {
         if let violation { throw violation }
         let filter = counter.withLock { $0 }
         if filter == nil { throw ValidationError("A1", "the handler returned without having sent a response") }
-        if let counter = filter as? Counter, !counter.isFinished {
+        // What has no content, such as an answer to HEAD, need not be run.
+        if let counter = filter as? Counter, !counter.isFinished, counter.promise.isSent {
             throw ValidationError("W28", "the handler returned without having finished its response")
         }
     }
