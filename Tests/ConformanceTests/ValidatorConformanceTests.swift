@@ -32,6 +32,7 @@ struct ValidatorConformanceTests {
     /// Besides, for handlers.
     static let excludedForHandlers = [
         "w44/position": "A file behind a bridge and a filter is read, and has no known length.",
+        "w45/head": "A file behind a bridge and a filter is read, and has no known length.",
         "w44/cut": "A file behind a bridge and a filter is read beyond Content-Length.",
     ]
 

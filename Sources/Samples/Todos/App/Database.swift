@@ -13,6 +13,8 @@ func openDatabase(_ path: String) throws -> DatabasePool {
     configuration.busyMode = .timeout(10)
     let database = try DatabasePool(path: path, configuration: configuration)
     try migrations.migrate(database)
+    // What is wrong with the file shows now, and not with the first request.
+    _ = try database.read { try Todo.fetchCount($0) }
     return database
 }
 
