@@ -107,10 +107,13 @@ let package = Package(
             dependencies: ["SwiftGIServers", "SwiftGICore", "GatewayClients", httpTypes, logging]),
         .testTarget(name: "SwiftGITests", dependencies: ["SwiftGI", "FakeHost"], exclude: ["Misuse"]),
         .testTarget(
-            name: "SwiftGIValidatorTests", dependencies: ["SwiftGIValidator", "SwiftGITesting", "SwiftGICore", httpTypes]),
+            name: "SwiftGIValidatorTests",
+            dependencies: ["SwiftGIValidator", "SwiftGITesting", "SwiftGICore", httpTypes]),
         .testTarget(
             name: "SwiftGIMiddlewareTests",
-            dependencies: ["SwiftGIMiddleware", "SwiftGITesting", "SwiftGICore", httpTypes, logging]),
+            dependencies: [
+                "SwiftGIMiddleware", "SwiftGITesting", "SwiftGIValidator", "SwiftGICore", httpTypes, logging,
+            ]),
         .testTarget(
             name: "SwiftGIJSONTests", dependencies: ["SwiftGIJSON", "SwiftGITesting", "SwiftGICore", httpTypes]),
         .testTarget(name: "SwiftGITestingTests", dependencies: ["SwiftGITesting", "SwiftGICore", httpTypes, logging]),
@@ -139,10 +142,14 @@ for target in package.targets where target.type == .regular && target.name.hasPr
 
 // What needs the adapters for frameworks, apart from the rest: nobody else builds Hummingbird and NIO.
 if withFrameworks {
+    let others = ["SwiftGIConformance", "SwiftGIJSON", "SwiftGITesting", "FakeHost", "GatewayClients"]
+    package.products.removeAll { others.contains($0.name) }
+    package.targets.removeAll { $0.type == .test || others.contains($0.name) }
     package.products += [
         .library(name: "HummingbirdEmbedded", type: .dynamic, targets: ["HummingbirdEmbedded"]),
         .executable(name: "HummingbirdServer", targets: ["HummingbirdServer"]),
         .library(name: "Todos", type: .dynamic, targets: ["Todos"]),
+        .library(name: "Traits", type: .dynamic, targets: ["Traits"]),
     ]
     package.dependencies.append(.package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"))
     package.targets += [
@@ -166,6 +173,16 @@ if withFrameworks {
         .target(
             name: "HummingbirdEmbedded", dependencies: ["HummingbirdTemplate", "SwiftGIHummingbird"],
             path: "Tests/Frameworks/HummingbirdEmbedded"),
+        .target(
+            name: "Traits",
+            dependencies: [
+                "SwiftGI", "SwiftGIMiddleware", logging,
+                .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "Tracing", package: "swift-distributed-tracing"),
+            ],
+            path: "Tests/Frameworks/Traits"),
         .target(
             name: "TodosApp",
             dependencies: [

@@ -119,17 +119,25 @@ final class GatewayChannel: Channel, ChannelCore, @unchecked Sendable {
 
     // MARK: ChannelCore
 
-    func localAddress0() throws -> SocketAddress { try localAddress ?? { throw ChannelError.operationUnsupported }() }
-    func remoteAddress0() throws -> SocketAddress { try remoteAddress ?? { throw ChannelError.operationUnsupported }() }
+    func localAddress0() throws -> SocketAddress {
+        try localAddress ?? { throw ChannelError.operationUnsupported }()
+    }
+    func remoteAddress0() throws -> SocketAddress {
+        try remoteAddress ?? { throw ChannelError.operationUnsupported }()
+    }
 
     func register0(promise: EventLoopPromise<Void>?) { promise?.fail(ChannelError.operationUnsupported) }
-    func bind0(to: SocketAddress, promise: EventLoopPromise<Void>?) { promise?.fail(ChannelError.operationUnsupported) }
+    func bind0(to: SocketAddress, promise: EventLoopPromise<Void>?) {
+        promise?.fail(ChannelError.operationUnsupported)
+    }
 
     func connect0(to: SocketAddress, promise: EventLoopPromise<Void>?) {
         promise?.fail(ChannelError.operationUnsupported)
     }
 
-    func write0(_ data: NIOAny, promise: EventLoopPromise<Void>?) { promise?.fail(ChannelError.operationUnsupported) }
+    func write0(_ data: NIOAny, promise: EventLoopPromise<Void>?) {
+        promise?.fail(ChannelError.operationUnsupported)
+    }
     func flush0() {}
     func read0() {}
 

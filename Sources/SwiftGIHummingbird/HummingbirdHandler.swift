@@ -42,7 +42,8 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
         let id = await gateway.requestID
         logger[metadataKey: "hb.request.id"] = id.isEmpty ? .stringConvertible(RequestID()) : .string(id)
         return try await withLogger(logger) { logger in
-            let context = Responder.Context(source: ApplicationRequestContextSource(channel: channel, logger: logger))
+            let context = Responder.Context(
+                source: ApplicationRequestContextSource(channel: channel, logger: logger))
             do {
                 return try await responder.respond(to: request, context: context)
             } catch let error as GatewayError {

@@ -32,7 +32,9 @@ final class InboundBodies: Sendable {
 
     /// Closes those that nobody has.
     func discard() {
-        for place in free.withLock({ places in defer { places = [] }; return places }) { place.close() }
+        for place in free.withLock({ places in
+            defer { places = [] }; return places
+        }) { place.close() }
     }
 
     /// One channel, on which a request began whose end never comes.
@@ -41,8 +43,9 @@ final class InboundBodies: Sendable {
         private let channel: GatewayChannel
         private let end: AsyncStream<Never>.Continuation
 
-        private init(_ request: HummingbirdCore.Request, _ channel: GatewayChannel, _ end: AsyncStream<Never>.Continuation)
-        {
+        private init(
+            _ request: HummingbirdCore.Request, _ channel: GatewayChannel, _ end: AsyncStream<Never>.Continuation
+        ) {
             self.request = request
             self.channel = channel
             self.end = end

@@ -34,7 +34,8 @@ public struct ErrorPages: CommonMiddleware {
             } catch {
                 let answer = HTTPStatusError(answering: error)
                 if answer.status.kind == .serverError {
-                    environ.errors.write("\(environ.method) \(environ.requestURI) failed: \(String(describing: error))\n")
+                    environ.errors.write(
+                        "\(environ.method) \(environ.requestURI) failed: \(String(describing: error))\n")
                 }
                 try startResponse(answer.status, answer.pageFields, error)
                 let request = RequestDescription(

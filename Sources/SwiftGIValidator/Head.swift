@@ -31,7 +31,8 @@ struct Promise {
         if !permitsBody {
             for name in [HTTPField.Name.contentType, .contentLength] where fields[name] != nil {
                 throw ValidationError(
-                    "W46", "\(name): \(fields[name] ?? "") with status \(status.code), which has no content to describe")
+                    "W46", "\(name): \(fields[name] ?? "") with status \(status.code), which has no content to describe"
+                )
             }
         }
     }

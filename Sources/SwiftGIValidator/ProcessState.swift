@@ -49,7 +49,8 @@ struct ProcessState {
         let now = ProcessState()
         if now.directory != directory { return "the working directory was changed" }
         if now.user != user || now.group != group { return "the process's user was changed" }
-        for (index, name) in ["input", "output", "error"].enumerated() where now.descriptors[index] != descriptors[index] {
+        for (index, name) in ["input", "output", "error"].enumerated()
+        where now.descriptors[index] != descriptors[index] {
             return "the standard \(name) was changed"
         }
         for (before, after) in zip(handlers, now.handlers) where before != after {

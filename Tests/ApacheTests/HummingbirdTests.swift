@@ -39,7 +39,8 @@ import Testing
         Case(method: "POST", path: "/echo", fields: ["Content-Type: text/x"], body: Array("Hello".utf8)),
         Case(method: "POST", path: "/echo", body: []), Case(method: "POST", path: "/echo", body: large),
         Case(method: "POST", path: "/echo", body: large, isChunked: true),
-        Case(method: "POST", path: "/count", body: large), Case(method: "POST", path: "/count", body: large, isChunked: true),
+        Case(method: "POST", path: "/count", body: large),
+        Case(method: "POST", path: "/count", body: large, isChunked: true),
         Case(method: "POST", path: "/collect", body: Array("Hello".utf8)),
         Case(method: "POST", path: "/collect", body: large, status: 413),
         // Files.
@@ -136,7 +137,9 @@ import Testing
         // Two threads use it, each one direction.
         nonisolated(unsafe) let client = try RawClient(port: port)
         var fields = ["Host: localhost:8080", "Connection: close"] + one.fields
-        if let body = one.body { fields.append(one.isChunked ? "Transfer-Encoding: chunked" : "Content-Length: \(body.count)") }
+        if let body = one.body {
+            fields.append(one.isChunked ? "Transfer-Encoding: chunked" : "Content-Length: \(body.count)")
+        }
         try client.request("\(one.method) \(one.path) HTTP/1.1", fields)
         if let body = one.body {
             // A server that has answered need not take the rest; both directions at once otherwise.
@@ -144,7 +147,8 @@ import Testing
                 if one.isChunked {
                     for start in stride(from: 0, to: body.count, by: 50_000) {
                         let piece = Array(body[start..<min(body.count, start + 50_000)])
-                        try? client.send(Array("\(String(piece.count, radix: 16))\r\n".utf8) + piece + Array("\r\n".utf8))
+                        try? client.send(
+                            Array("\(String(piece.count, radix: 16))\r\n".utf8) + piece + Array("\r\n".utf8))
                     }
                     try? client.send("0\r\n\r\n")
                 } else {

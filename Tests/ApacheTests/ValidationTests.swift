@@ -21,7 +21,8 @@ import Testing
         try await withServer(configuration, expecting: ["/middleware"]) { server in
             for (method, path, body, status) in Self.requests {
                 let response = try server.request(
-                    method, path, ["Content-Type: application/x-www-form-urlencoded"], body: body.map { Array($0.utf8) })
+                    method, path, ["Content-Type: application/x-www-form-urlencoded"], body: body.map { Array($0.utf8) }
+                )
                 #expect(response.status == status, "\(method) \(path): \(response)")
             }
             #expect(server.errorLog.lines(with: "breaks rule").isEmpty)

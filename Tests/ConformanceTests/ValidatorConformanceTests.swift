@@ -65,7 +65,9 @@ struct ValidatorConformanceTests {
                 #expect(failure == nil, "\(conformanceCase)")
                 return
             }
-            #expect(failure?.contains("breaks rule \(rule): ") == true, "\(conformanceCase): \(failure ?? "no breach was found")")
+            #expect(
+                failure?.contains("breaks rule \(rule): ") == true,
+                "\(conformanceCase): \(failure ?? "no breach was found")")
         }
     }
 

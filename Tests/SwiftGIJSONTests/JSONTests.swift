@@ -35,7 +35,8 @@ private let asyncEcho: AsyncApplication = { request in
         }
     }
 
-    @Test("What is not that value is 400", arguments: ["", "{", "[]", "{\"id\": \"x\", \"title\": \"\"}", "{\"id\": 1}"])
+    @Test(
+        "What is not that value is 400", arguments: ["", "{", "[]", "{\"id\": \"x\", \"title\": \"\"}", "{\"id\": 1}"])
     func broken(_ text: String) {
         for gateway in gateways {
             #expect(gateway.respond(to: MemoryRequest(body: text)).status == .badRequest)

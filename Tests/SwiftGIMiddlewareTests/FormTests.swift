@@ -85,7 +85,8 @@ private let disposition = "Content-Disposition: form-data; name="
 
     @Test("Preamble, blanks behind a boundary and epilogue are passed over")
     func surroundings() throws {
-        let text = "preamble\r\n--b \t\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b--\r\nepilogue\r\n--b\r\n"
+        let text =
+            "preamble\r\n--b \t\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b--\r\nepilogue\r\n--b\r\n"
         let form = try #require(read(.gateway, "multipart/form-data; boundary=\"b\"", Array(text.utf8), pieces: 3).form)
         #expect(form.fields == [.init(name: "a", value: "1")])
     }
@@ -95,7 +96,8 @@ private let disposition = "Content-Disposition: form-data; name="
         let content = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         let limits = FormLimits(fileInMemory: 1000)
         let (form, _) = read(
-            contract, multipart, body((disposition + "\"f\"; filename=\"big\"", content)), pieces: 10_000, limits: limits)
+            contract, multipart, body((disposition + "\"f\"; filename=\"big\"", content)), pieces: 10_000,
+            limits: limits)
         let file = try #require(form?.file("f"))
         #expect(file.isOnDisk)
         #expect(file.count == content.count)

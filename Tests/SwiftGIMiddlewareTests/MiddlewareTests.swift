@@ -74,7 +74,9 @@ private let requestID = HTTPField.Name("X-Request-ID")!
         #expect(response.text.contains("<h1>500 Internal Server Error</h1>"))
         #expect(!response.text.contains("failed"))
         #expect(!response.text.contains("broken"))
-        #expect(response.log.contains { $0.level == .error && $0.message.contains("GET /broken?x=1 failed: <it> & failed") })
+        #expect(
+            response.log.contains { $0.level == .error && $0.message.contains("GET /broken?x=1 failed: <it> & failed") }
+        )
     }
 
     @Test("In development the page shows error and request, and no secrets", arguments: Contract.allCases)
@@ -234,7 +236,8 @@ private let requestID = HTTPField.Name("X-Request-ID")!
 
     private static let showHandler = ClosureHandler { _, context, _, sender in
         let text = "\(await context.variable("SCRIPT_NAME") ?? "")|\(await context.variable("PATH_INFO") ?? "")"
-        try await sender.sendAndFinish(HTTPResponse(status: .ok, headerFields: [.contentType: "text/plain"]), Array(text.utf8))
+        try await sender.sendAndFinish(
+            HTTPResponse(status: .ok, headerFields: [.contentType: "text/plain"]), Array(text.utf8))
     }
 
     private static let paths = [

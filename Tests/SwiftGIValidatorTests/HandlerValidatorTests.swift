@@ -20,7 +20,9 @@ private struct Breach: Sendable, CustomTestStringConvertible {
     var testDescription: String { "\(rule) \(message)" }
 }
 
-private func head(_ fields: HTTPFields = [.contentType: "text/plain"], _ status: HTTPResponse.Status = .ok) -> HTTPResponse {
+private func head(
+    _ fields: HTTPFields = [.contentType: "text/plain"], _ status: HTTPResponse.Status = .ok
+) -> HTTPResponse {
     HTTPResponse(status: status, headerFields: fields)
 }
 
@@ -113,7 +115,8 @@ private let breaches = [
             try startResponse(.ok, [:], nil)
             return .string("x")
         }
-        let response = MemoryGateway(handler: Validator().wrap(GatewayHandler(application))).respond(to: MemoryRequest())
+        let response = MemoryGateway(handler: Validator().wrap(GatewayHandler(application))).respond(
+            to: MemoryRequest())
         #expect(response.log.contains { $0.message.contains("breaks rule A5") })
     }
 }

@@ -269,7 +269,8 @@ private func memoryFile(_ count: Int) -> Int32 {
             environ["swiftgi.multithread"] = "yes"
             return try validated(&environ, startResponse)
         }.respond(to: MemoryRequest())
-        #expect(response.log.contains { $0.message.contains("W10: swiftgi.multithread is \"yes\", but has to be a Bool") })
+        #expect(
+            response.log.contains { $0.message.contains("W10: swiftgi.multithread is \"yes\", but has to be a Bool") })
     }
 
     @Test("Input that was kept is found in use")

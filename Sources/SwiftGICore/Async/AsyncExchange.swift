@@ -207,7 +207,9 @@ package final class AsyncExchange: @unchecked Sendable {
 
     private func end(_ error: (any Error)?) -> Progress {
         // A client that has got all of its response may go while the handler tidies up.
-        if result == nil, !exchange.isComplete { exchange.log(.warning, "SGI0215: handler goes on after its request was cancelled") }
+        if result == nil, !exchange.isComplete {
+            exchange.log(.warning, "SGI0215: handler goes on after its request was cancelled")
+        }
         // An error of the output that the handler has swallowed is one all the same.
         let error =
             cause ?? error ?? exchange.outputError ?? (exchange.isComplete ? nil : GatewayError(.responseNotFinished))

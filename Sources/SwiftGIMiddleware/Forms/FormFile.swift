@@ -101,7 +101,9 @@ final class FileStorage: Sendable {
         var offset = 0
         while offset < bytes.count {
             // No more than the array has behind `offset` is read.
-            let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress?.advanced(by: offset), $0.count - offset) }
+            let count = unsafe bytes.withUnsafeBytes {
+                unsafe Glibc.write(descriptor, $0.baseAddress?.advanced(by: offset), $0.count - offset)
+            }
             if count >= 0 {
                 offset += count
             } else if errno != EINTR {
@@ -114,7 +116,9 @@ final class FileStorage: Sendable {
         var result = 0
         // `pread` tells how many of the bytes it has written.
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-            repeat { result = unsafe pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset)) } while result < 0 && errno == EINTR
+            repeat {
+                result = unsafe pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
+            } while result < 0 && errno == EINTR
             initialized = max(0, result)
         }
         guard result >= 0 else { throw error("read") }

@@ -15,8 +15,10 @@ struct SessionCodec: Sendable {
     }
 
     func encode(_ values: [String: String], end: Int64) -> String {
-        let content = values.sorted { $0.key < $1.key }.map { "\(percentEncoded($0.key))=\(percentEncoded($0.value))" }
-            .joined(separator: "&")
+        let content = values.sorted { $0.key < $1.key }.map {
+            "\(percentEncoded($0.key))=\(percentEncoded($0.value))"
+        }
+        .joined(separator: "&")
         let signed = "\(end).\(base64(Array(content.utf8)))"
         let signature = HMAC<SHA256>.authenticationCode(for: message(signed), using: keys[0])
         return "\(signed).\(base64(Array(signature)))"
@@ -30,7 +32,10 @@ struct SessionCodec: Sendable {
         else { return nil }
         let signed = message(String(Substring(parts[0])) + "." + String(Substring(parts[1])))
         // In a time that does not tell how much of it is right.
-        guard keys.contains(where: { HMAC<SHA256>.isValidAuthenticationCode(signature, authenticating: signed, using: $0) })
+        guard
+            keys.contains(where: {
+                HMAC<SHA256>.isValidAuthenticationCode(signature, authenticating: signed, using: $0)
+            })
         else { return nil }
         var values: [String: String] = [:]
         for pair in content.split(separator: UInt8(ascii: "&")) {

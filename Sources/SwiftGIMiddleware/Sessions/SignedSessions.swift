@@ -44,7 +44,8 @@ public struct SignedSessions: CommonMiddleware {
     ///   - path: The path that the cookie is for.
     /// - Throws: ``Failure`` if there is no key, one is too short, or name or path can't be sent.
     public init(
-        keys: [[UInt8]], cookie: String = "session", lifetime: Duration = .seconds(14 * 24 * 3600), path: String = "/"
+        keys: [[UInt8]], cookie: String = "session", lifetime: Duration = .seconds(14 * 24 * 3600),
+        path: String = "/"
     ) throws {
         guard !keys.isEmpty else { throw Failure(description: "SignedSessions: there is no key") }
         guard keys.allSatisfy({ $0.count >= 32 }) else {
@@ -117,13 +118,16 @@ public struct SignedSessions: CommonMiddleware {
         var attributes = "; Path=\(path); HttpOnly; SameSite=Lax"
         if isSecure { attributes += "; Secure" }
         if values.isEmpty {
-            if end != nil { fields.append(HTTPField(name: .setCookie, value: "\(codec.name)=; Max-Age=0\(attributes)")) }
+            if end != nil {
+                fields.append(HTTPField(name: .setCookie, value: "\(codec.name)=; Max-Age=0\(attributes)"))
+            }
             return
         }
         let cookie = "\(codec.name)=\(codec.encode(values, end: now + lifetime))"
         guard cookie.utf8.count <= Self.largestCookie else {
             throw Failure(
-                description: "the session's cookie would have \(cookie.utf8.count) bytes, more than \(Self.largestCookie)")
+                description:
+                    "the session's cookie would have \(cookie.utf8.count) bytes, more than \(Self.largestCookie)")
         }
         fields.append(HTTPField(name: .setCookie, value: "\(cookie); Max-Age=\(lifetime)\(attributes)"))
     }
@@ -141,7 +145,9 @@ private struct FailedResponse: BodyFilter {
 private func cookie(_ name: String, in field: String) -> String? {
     for pair in field.utf8.split(separator: UInt8(ascii: ";")) {
         let pair = pair.drop { $0 == 0x20 }
-        guard pair.starts(with: name.utf8), pair.dropFirst(name.utf8.count).first == UInt8(ascii: "=") else { continue }
+        guard pair.starts(with: name.utf8), pair.dropFirst(name.utf8.count).first == UInt8(ascii: "=") else {
+            continue
+        }
         return String(Substring(pair.dropFirst(name.utf8.count + 1)))
     }
     return nil

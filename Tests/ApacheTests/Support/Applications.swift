@@ -23,7 +23,8 @@ enum Applications {
     static func path(_ name: String) -> String { "\(directory)/lib\(name).so" }
 
     /// What the frameworks' applications were built as; see `.ci/frameworks`.
-    static let frameworks = Paths.environment("SWIFTGI_TEST_FRAMEWORKS") ?? "\(Paths.repository)/.build/frameworks/debug"
+    static let frameworks =
+        Paths.environment("SWIFTGI_TEST_FRAMEWORKS") ?? "\(Paths.repository)/.build/frameworks/debug"
 
     /// Puts an application of a framework beside the others. They are large: only when a test asks.
     static func addFramework(_ name: String) throws {

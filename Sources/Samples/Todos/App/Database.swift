@@ -1,5 +1,5 @@
-import Glibc
 import GRDB
+import Glibc
 
 /// Opens the database and brings its tables up to date.
 ///
