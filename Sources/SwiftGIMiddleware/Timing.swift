@@ -37,9 +37,9 @@ public struct Timing: CommonMiddleware {
     }
 
     private func add(to fields: inout HTTPFields, since start: ContinuousClock.Instant) {
-        let microseconds = (ContinuousClock.now - start).components.attoseconds / 1_000_000_000_000
-        let whole = (ContinuousClock.now - start).components.seconds * 1000 + microseconds / 1000
+        let (seconds, attoseconds) = (ContinuousClock.now - start).components
+        let microseconds = seconds * 1_000_000 + attoseconds / 1_000_000_000_000
         let fraction = "\(1000 + microseconds % 1000)".dropFirst()
-        fields.append(HTTPField(name: .serverTiming, value: "\(metric);dur=\(whole).\(fraction)"))
+        fields.append(HTTPField(name: .serverTiming, value: "\(metric);dur=\(microseconds / 1000).\(fraction)"))
     }
 }
