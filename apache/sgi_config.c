@@ -240,11 +240,15 @@ static const char *set_request_timeout(cmd_parms *cmd, void *dir, const char *va
         config->request_timeout = 0;
         return NULL;
     }
-    if (ap_timeout_parameter_parse(value, &timeout, "s") != APR_SUCCESS || timeout <= 0) {
-        return error(cmd, apr_psprintf(cmd->pool,
-                                       "\"%s\" is no time: the value must be Off, or a "
-                                       "number of seconds or with a unit, as in 30s or 500ms",
-                                       value));
+    /* Where a number is too large for it, httpd reads another one. */
+    if (strspn(value, "0123456789") > 9
+        || ap_timeout_parameter_parse(value, &timeout, "s") != APR_SUCCESS || timeout <= 0
+        || timeout > apr_time_from_sec(365 * 24 * 3600)) {
+        return error(cmd,
+                     apr_psprintf(cmd->pool,
+                                  "\"%s\" is no time: the value must be Off, or a number of "
+                                  "seconds or with a unit, as in 30s or 500ms, up to a year",
+                                  value));
     }
     config->request_timeout = timeout;
     return NULL;

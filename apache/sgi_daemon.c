@@ -8,7 +8,7 @@
  * What FastCGI lacks for an application to see and to say what it does inside httpd, the module
  * and its daemons add. The module announces it with the variable SWIFTGI_EXTENSIONS, whose value
  * is "1"; a server that does not know it does nothing of this, and all goes as FastCGI has it.
- * Applications don't see the variables that begin with SWIFTGI_.
+ * Applications don't see these variables.
  *
  *   SWIFTGI_REQUEST_ID   the request's id in httpd's log, swiftgi.request_id for the application
  *   SWIFTGI_FIELDS       the header fields that no variable stands for, "name: value\r\n" each;
@@ -51,7 +51,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -62,6 +61,12 @@
 /* A request that is this short goes as one message, which a daemon reads as a whole or not at
  * all. */
 #define MESSAGE_SIZE (16 * 1024)
+
+/* How much is read of what the daemon of a request that is given up has sent. */
+#define LAST_BUFFERS 4
+
+/* With less room than this in the buffer no more of a body is added to what was sent. */
+#define SMALLEST_PIECE 4096
 
 /* What daemons take of variables. */
 #define VARIABLES_LIMIT (256 * 1024)
@@ -117,7 +122,7 @@ typedef enum input_state {
 struct sgi_forward {
     swiftgi_request *x;
     const sgi_backend *backend;
-    sgi_link *link; /* NULL: none */
+    sgi_link *link; /* NULL: none, or not any more */
     int attempts;
 
     /* To the daemon. */
@@ -126,7 +131,7 @@ struct sgi_forward {
     size_t capacity;    /* of `out` */
     size_t start, end;  /* what of `out` is to be sent */
     int is_replayable;  /* boolean: `out` has all that was sent since the request began */
-    int has_sent;       /* boolean: the connection has got something of it */
+    size_t messages;    /* the most that what was sent can be to the one who reads it */
     int is_deaf;        /* boolean: the daemon takes nothing more */
     int is_too_large;   /* boolean: the variables are */
     input_state input;
@@ -145,6 +150,7 @@ struct sgi_forward {
     int has_head;    /* boolean: the head is complete */
     int has_ended;   /* boolean: FCGI_END_REQUEST has come */
     int is_clean;    /* boolean: and nothing behind it */
+    int is_broken;   /* boolean: what comes makes no sense any more */
     int was_reset;   /* boolean: the daemon closed without having read all */
     int is_blocked;  /* boolean: the client has to take what was passed on first */
     int is_bulk;     /* boolean: what came last filled the buffer */
@@ -225,6 +231,7 @@ static swiftgi_status fail_protocol(forward *f, const char *what)
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->x->r, SGI_LOGNO(0468)
                   "daemon of %s (%s) breaks the protocol: %s", f->x->application,
                   f->backend->group->name, what);
+    f->is_broken = 1;
     return fail(f, HTTP_BAD_GATEWAY);
 }
 
@@ -471,6 +478,15 @@ static void note_deaf(forward *f)
     f->waits_to_send = f->waits_for_input = 0;
 }
 
+/* Makes room for more of the body: behind what was sent as long as there is some, so that a
+ * request that is refused can be sent anew; else in its place. */
+static void make_room(forward *f)
+{
+    if (f->is_replayable && f->capacity - f->end >= SMALLEST_PIECE) return;
+    f->start = f->end = 0;
+    f->is_replayable = 0;
+}
+
 /* Whether a daemon has read the begin of the request, which takes one that has nothing else to
  * do less time than this waits. */
 static int is_taken(forward *f)
@@ -504,9 +520,7 @@ static swiftgi_status send_on(forward *f)
                 f->waits_to_be_taken = 1;
                 break;
             }
-            /* From here on the request can't be sent anew. */
-            f->start = f->end = 0;
-            f->is_replayable = 0;
+            make_room(f);
             status = take_input(f, f->capacity);
             if (status != SWIFTGI_OK) return status;
             if (!has_unsent(f)) break;
@@ -522,7 +536,8 @@ static swiftgi_status send_on(forward *f)
             break;
         }
         f->start += (size_t)sent;
-        f->has_sent = f->has_sent_more = f->has_progressed = 1;
+        f->messages += ((size_t)sent + MESSAGE_SIZE - 1) / MESSAGE_SIZE;
+        f->has_sent_more = f->has_progressed = 1;
     }
     return SWIFTGI_OK;
 }
@@ -773,19 +788,22 @@ static int can_retry(const forward *f)
     return f->is_replayable && f->attempts < ATTEMPTS;
 }
 
+static swiftgi_status refuse(forward *f, const char *why)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->x->r, SGI_LOGNO(0470)
+                  "request refused by the processes of daemon process group %s: %s",
+                  f->backend->group->name, why);
+    return fail(f, HTTP_SERVICE_UNAVAILABLE);
+}
+
 static swiftgi_status take_refusal(forward *f, int protocol_status)
 {
-    const char *group = f->backend->group->name;
-
     if (f->x->sent || f->has_head || f->text_count > 0)
         return fail_protocol(f, "a refusal behind the begin of the response");
     if (protocol_status == SGI_FCGI_UNKNOWN_ROLE)
         return fail_protocol(f, "the role of a responder is not known");
     if (can_retry(f)) return retry(f);
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->x->r, SGI_LOGNO(0470)
-                  "request refused by the processes of daemon process group %s: %s", group,
-                  protocol_status == SGI_FCGI_OVERLOADED ? "overloaded" : "no room");
-    return fail(f, HTTP_SERVICE_UNAVAILABLE);
+    return refuse(f, protocol_status == SGI_FCGI_OVERLOADED ? "overloaded" : "no room");
 }
 
 /* An end that is none of success, as the application's outcome. */
@@ -808,6 +826,54 @@ static swiftgi_status outcome_of(forward *f, uint32_t application_status)
     }
 }
 
+static void drop_link(forward *f)
+{
+    sgi_link_close(f->link);
+    f->link = NULL;
+}
+
+/* What the application has logged belongs into the log, though nobody wants its response. */
+static void take_last_words(forward *f)
+{
+    buffer *in = take_buffer();
+    int i;
+
+    for (i = 0; in && i < LAST_BUFFERS; i++) {
+        ssize_t count = sgi_link_receive(f->link, in->bytes, BUFFER_SIZE, 0);
+        const unsigned char *position = in->bytes;
+        sgi_fastcgi_kind kind;
+        sgi_fastcgi_event event;
+
+        if (count <= 0) break;
+        do {
+            kind = sgi_fastcgi_next(&f->decoder, &position, in->bytes + count, &event);
+            if (kind == SGI_FASTCGI_ERR) take_error(f, (const char *)event.start, event.count);
+        } while (kind != SGI_FASTCGI_MORE && kind != SGI_FASTCGI_BROKEN
+                 && kind != SGI_FASTCGI_END);
+        if (kind != SGI_FASTCGI_MORE) break;
+    }
+    log_rest(f);
+    give_buffer(in);
+}
+
+/* Keeps the connection for the next request if it can carry one, or else ends it, and with it
+ * what the daemon may still do. */
+static void leave_link(forward *f)
+{
+    int stray = sgi_link_take_descriptor(f->link);
+
+    if (stray >= 0) close(stray);
+    if (f->has_ended && f->is_clean && !f->is_broken && !f->is_deaf && !has_unsent(f)
+        && f->input == INPUT_ENDED && stray < 0) {
+        sgi_link_keep(f->link);
+        f->link = NULL;
+        return;
+    }
+    if (!f->has_ended && !f->is_broken) take_last_words(f);
+    abort_request(f);
+    drop_link(f);
+}
+
 /* FCGI_END_REQUEST has come; `is_last`: and nothing behind it. */
 static swiftgi_status take_end(forward *f, const sgi_fastcgi_event *event, int is_last)
 {
@@ -818,14 +884,17 @@ static swiftgi_status take_end(forward *f, const sgi_fastcgi_event *event, int i
         return take_refusal(f, event->protocol_status);
     if (event->application_status != SWIFTGI_OK) {
         /* What was said before it belongs to what the client sees of it. */
-        swiftgi_status status =
-            f->has_head && f->piece.count > 0 ? pass_piece(f, 0) : SWIFTGI_OK;
+        swiftgi_status status = f->has_head && (f->piece.count > 0 || f->has_unflushed)
+                                    ? pass_piece(f, SWIFTGI_FLUSH)
+                                    : SWIFTGI_OK;
 
         return status == SWIFTGI_CLIENT_GONE ? status
                                              : outcome_of(f, event->application_status);
     }
     if (!f->has_head)
         return fail_protocol(f, "the request ends before the head of its response");
+    /* The next request of the same client finds it there. */
+    leave_link(f);
     return pass_piece(f, SWIFTGI_LAST);
 }
 
@@ -877,10 +946,11 @@ static swiftgi_status take_loss(forward *f)
     /* What a daemon did not read it has not begun: nothing was sent, or what was sent is one
      * message that it left unread. */
     int was_not_begun =
-        !f->is_answered && (!f->has_sent || (f->was_reset && f->end <= MESSAGE_SIZE));
+        !f->is_answered && (f->messages == 0 || (f->was_reset && f->messages == 1));
 
     log_rest(f);
-    if (was_not_begun && can_retry(f)) return retry(f);
+    f->is_broken = 1;
+    if (was_not_begun) return can_retry(f) ? retry(f) : refuse(f, "none takes it up");
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->x->r, SGI_LOGNO(0467)
                   "application %s: a process of daemon process group %s closed the connection %s",
                   f->x->application, f->backend->group->name,
@@ -1103,28 +1173,16 @@ static swiftgi_status take_events(forward *f, uint32_t events)
 /* Has the request wait for whatever there is to do next. */
 static swiftgi_status wait_for(forward *f, uint32_t *events)
 {
-    swiftgi_request *x = f->x;
-    sgi_source source = { .fd = -1, .stand_in = -1 };
-    uint32_t interest = 0, polled = 0;
+    sgi_source source = { .fd = -1 };
+    uint32_t interest = 0;
 
     if (f->waits_for_input) interest |= SWIFTGI_READABLE;
     if (f->is_blocked) interest |= SWIFTGI_WRITABLE;
-    else polled |= EPOLLIN;
-    if (f->waits_to_send) polled |= EPOLLOUT;
-    if (polled) {
-        source.fd = sgi_link_descriptor(f->link);
-        source.events =
-            (short)((polled & EPOLLIN ? POLLIN : 0) | (polled & EPOLLOUT ? POLLOUT : 0));
-    }
-    if (sgi_wait_can_suspend(x)) {
-        int stand_in = sgi_link_stand_in(f->link, polled ? polled : EPOLLIN);
-
-        if (stand_in >= 0 && !x->waker) x->waker = sgi_link_waker(f->link);
-        source.stand_in = polled ? stand_in : -1;
-        if (stand_in < 0) sgi_wait_detach(x);
-    }
-    x->alarm = next_alarm(f);
-    return sgi_wait_source(x, &source, interest, events);
+    else source.events |= POLLIN;
+    if (f->waits_to_send) source.events |= POLLOUT;
+    if (source.events) source.fd = sgi_link_descriptor(f->link);
+    f->x->alarm = next_alarm(f);
+    return sgi_wait_source(f->x, &source, interest, events);
 }
 
 /* ---- the whole ---- */
@@ -1144,19 +1202,6 @@ static swiftgi_status connect_link(forward *f, int is_new)
     return SWIFTGI_OK;
 }
 
-static void drop_link(forward *f)
-{
-    swiftgi_request *x = f->x;
-
-    /* httpd has closed what stood in, unless that was the waker's own. */
-    if (x->stand_in < 0 && x->waker && sgi_wait_waker_descriptor(x->waker) >= 0)
-        sgi_link_forget_stand_in(f->link);
-    /* The waker is the connection's. */
-    sgi_wait_detach(x);
-    sgi_link_close(f->link);
-    f->link = NULL;
-}
-
 /* Has another connection carry the request, which no daemon has begun. */
 static swiftgi_status retry(forward *f)
 {
@@ -1171,7 +1216,8 @@ static swiftgi_status retry(forward *f)
     sgi_fastcgi_renumber(f->out, f->end, f->id);
     f->start = 0;
     f->began = f->taken = f->look = 0;
-    f->has_sent = f->is_answered = f->has_ended = f->is_clean = f->was_reset = 0;
+    f->messages = 0;
+    f->is_answered = f->has_ended = f->is_clean = f->was_reset = f->is_broken = 0;
     if (f->is_deaf) {
         f->is_deaf = 0;
         f->input = f->input_before;
@@ -1214,21 +1260,7 @@ static swiftgi_status end(forward *f, swiftgi_status status)
     if (status == SWIFTGI_SUSPENDED) return status;
     f->x->alarm = 0;
     log_rest(f);
-    if (f->link) {
-        int stray = sgi_link_take_descriptor(f->link);
-
-        if (stray >= 0) close(stray);
-        if (f->has_ended && f->is_clean && !f->is_deaf && !has_unsent(f)
-            && f->input == INPUT_ENDED && stray < 0) {
-            sgi_wait_detach(f->x);
-            sgi_link_keep(f->link);
-            f->link = NULL;
-        }
-        else {
-            abort_request(f);
-            drop_link(f);
-        }
-    }
+    if (f->link) leave_link(f);
     give_buffer(f->buffer);
     f->buffer = NULL;
     return status;

@@ -93,6 +93,7 @@ static void fill_server(swiftgi_server *server)
     server->variable = sgi_environ_variable;
     server->variables = sgi_environ_variables;
     server->fields = sgi_environ_fields;
+    server->line = sgi_environ_line;
     server->read = sgi_input_read;
     server->start = sgi_output_start;
     server->field = sgi_output_field;

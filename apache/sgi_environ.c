@@ -55,19 +55,32 @@ VARIABLE(server_name)
 
 /* The second word of the request line: r->unparsed_uri is another one after an
  * internal redirect. Of the absolute form only the path counts. */
-VARIABLE(request_uri)
+static swiftgi_bytes target_of(const request_rec *r)
 {
-    const char *start = x->r->the_request, *end, *slash;
+    const char *start = r->the_request ? r->the_request : "", *end, *slash;
+    swiftgi_bytes target;
 
-    if (!start) return x->r->unparsed_uri;
     while (*start && !apr_isspace(*start)) start++;
     while (apr_isspace(*start)) start++;
     for (end = start; *end && !apr_isspace(*end); end++) continue;
     if (*start != '/' && (slash = ap_strstr_c(start, "://")) != NULL && slash < end) {
         for (start = slash + 3; start < end && *start != '/'; start++) continue;
-        if (start == end) return "/";
+        if (start == end) {
+            start = "/";
+            end = start + 1;
+        }
     }
-    return apr_pstrmemdup(x->r->pool, start, (apr_size_t)(end - start));
+    target.start = start;
+    target.count = (size_t)(end - start);
+    return target;
+}
+
+VARIABLE(request_uri)
+{
+    swiftgi_bytes target = target_of(x->r);
+
+    if (!x->r->the_request) return x->r->unparsed_uri;
+    return apr_pstrmemdup(x->r->pool, target.start, target.count);
 }
 
 #define NAMED(text, function) .name = text, .length = sizeof(text) - 1, .value = function
@@ -262,6 +275,13 @@ bool sgi_environ_variable(swiftgi_request *x, swiftgi_bytes name, swiftgi_bytes 
     if (!text) return false;
     *value = bytes_of(text);
     return true;
+}
+
+void sgi_environ_line(swiftgi_request *x, swiftgi_line *line)
+{
+    line->method = bytes_of(x->method);
+    line->scheme = bytes_of(ap_http_scheme(x->r));
+    line->target = x->r->the_request ? target_of(x->r) : bytes_of(x->r->unparsed_uri);
 }
 
 void sgi_environ_variables(swiftgi_request *x, swiftgi_visitor visit, void *context)

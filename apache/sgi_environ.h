@@ -8,6 +8,7 @@
 bool sgi_environ_variable(swiftgi_request *x, swiftgi_bytes name, swiftgi_bytes *value);
 void sgi_environ_variables(swiftgi_request *x, swiftgi_visitor visit, void *context);
 void sgi_environ_fields(swiftgi_request *x, swiftgi_visitor visit, void *context);
+void sgi_environ_line(swiftgi_request *x, swiftgi_line *line);
 void sgi_environ_trailers(swiftgi_request *x, swiftgi_visitor visit, void *context);
 
 /* The fields that no variable stands for. */

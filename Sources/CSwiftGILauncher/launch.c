@@ -117,21 +117,46 @@ static const swiftgi_application_table *load(const launch_options *options)
     return entry();
 }
 
+/* Who is told how the process does, through a pipe. */
+typedef struct watcher {
+    int descriptor; /* -1: nobody */
+    bool stays;     /* not only when it is ready */
+} watcher;
+
+static void tell(int descriptor, char what)
+{
+    ssize_t written;
+
+    do {
+        written = write(descriptor, &what, 1);
+    } while (written < 0 && errno == EINTR);
+}
+
 static void tell_ready(void *context)
 {
-    int descriptor = *(int *)context;
+    watcher *w = context;
 
-    if (descriptor >= 0) {
-        if (write(descriptor, "r", 1) < 0) return;
-        close(descriptor);
-    }
+    if (w->descriptor < 0) return;
+    tell(w->descriptor, 'r');
+    if (w->stays) return;
+    close(w->descriptor);
+    w->descriptor = -1;
+}
+
+static void tell_reached(void *context, uint32_t limit)
+{
+    const watcher *w = context;
+
+    tell(w->descriptor, limit == SWIFTGI_REACHED_INACTIVITY ? 'i' : 'm');
 }
 
 int launch_serve(const launch_options *options, const swiftgi_application_table *table,
                  int ready)
 {
+    static const char mode[] = "daemon";
     swiftgi_serve_options serve = options->serve;
     const char *script_name = options->script_name;
+    watcher supervisor = { .descriptor = ready, .stays = options->ready >= 0 };
 
     if (!table) table = load(options);
     if (!table) return SWIFTGI_EXIT_CANNOT_START;
@@ -153,10 +178,18 @@ int launch_serve(const launch_options *options, const swiftgi_application_table 
         serve.max_requests += (uint64_t)random() % (options->max_requests / 10 + 1);
     }
     if (script_name) serve.script_name = (swiftgi_bytes){ script_name, strlen(script_name) };
-    /* Who asks when it is ready replaces it by another, beside which it ends. */
-    if (options->processes > 1 || options->ready >= 0) serve.flags |= SWIFTGI_MULTIPROCESS;
+    if (options->checks_peer) serve.flags |= SWIFTGI_CHECK_PEER;
+    if (options->processes > 1) serve.flags |= SWIFTGI_MULTIPROCESS;
+    if (options->ready >= 0) {
+        /* Its supervisor replaces it by another, beside which it ends. */
+        serve.flags |= SWIFTGI_MULTIPROCESS;
+        serve.mode = (swiftgi_bytes){ mode, sizeof(mode) - 1 };
+        serve.reached = tell_reached;
+    }
     serve.ready = tell_ready;
-    serve.context = &ready;
+    serve.context = &supervisor;
+    /* What is printed is to be seen when it is, not when a buffer is full. */
+    if (options->protocol != SWIFTGI_SERVE_CGI) setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     return table->serve(table->application, &serve);
 }
 

@@ -23,7 +23,8 @@ typedef struct launch_options {
     uint64_t max_requests;
     int listener; /* -1: none yet */
     bool is_bound_here;
-    int ready;             /* gets a byte when requests are served; -1: nobody asks */
+    int ready;        /* gets a byte for what a supervisor has to know; -1: there is none */
+    bool checks_peer; /* only the user serve.peer may connect */
     char socket_path[108]; /* of the socket that was bound here, or "" */
     swiftgi_serve_options serve;
 } launch_options;
@@ -44,8 +45,8 @@ bool launch_is_listening(int descriptor);
 /* Removes the socket's file, if this process has made it. */
 void launch_unlink(const launch_options *options);
 
-/* Loads the application and serves; `ready` gets a byte when requests are served, unless it is -1.
- * Returns the status to end with. */
+/* Loads the application and serves; `ready` gets a byte when requests are served, and is closed
+ * then unless it is that of the options; -1: none. Returns the status to end with. */
 int launch_serve(const launch_options *options, const swiftgi_application_table *table,
                  int ready);
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ enum kind {
     MODE,
     LEVEL,
     DESCRIPTOR,
+    USER,
     HELP,
     VERSION
 };
@@ -51,6 +53,8 @@ static const struct option_entry {
       "for a web server to send or to take something: 90s (60s)" },
     { "request-timeout", "TIME", TIME, MEMBER(serve.request_timeout), 1, INT32_MAX, 0,
       "for an asynchronous handler to answer (any)" },
+    { "inactivity-timeout", "TIME", TIME, MEMBER(serve.inactivity_timeout), 1, INT32_MAX, 0,
+      "end when, after a request, none came for this time: 10m (never)" },
     { "grace", "TIME", TIME, MEMBER(serve.grace), 1, INT32_MAX, 0,
       "for requests to be answered at the end (30s)" },
     { "script-name", "PATH", TEXT, MEMBER(script_name), 0, 0, 0,
@@ -58,10 +62,12 @@ static const struct option_entry {
     { "socket-mode", "MODE", MODE, MEMBER(socket_mode), 0, 07777, 0,
       "permissions of a Unix socket: 0660 (as the umask says)" },
     { "socket-group", "GROUP", TEXT, MEMBER(socket_group), 0, 0, 0, "group of a Unix socket" },
+    { "peer-user", "USER", USER, MEMBER(serve.peer), 0, UINT32_MAX - 1, 0,
+      "who may connect to a Unix socket beside root: name or number (anybody)" },
     { "log-level", "LEVEL", LEVEL, MEMBER(serve.level), 0, 0, 0,
       "critical, error, warning, notice, info, debug or trace (notice)" },
     { "ready", "fd:N", DESCRIPTOR, MEMBER(ready), 3, 1000000, 0,
-      "tell by a byte on this descriptor when requests are served" },
+      "a supervisor's pipe: gets r (ready), m (--max-requests), i (--inactivity-timeout)" },
     { "help", NULL, HELP, 0, 0, 0, 0, "this text" },
     { "version", NULL, VERSION, 0, 0, 0, 0, "the version" },
 };
@@ -144,6 +150,17 @@ static bool parse_level(const char *text, uint32_t *level)
     return false;
 }
 
+/* A user's number, or that of a name. */
+static bool parse_user(const char *text, uint64_t *number)
+{
+    const struct passwd *user;
+
+    if (parse_number(text, NULL, NULL, number)) return true;
+    user = getpwnam(text);
+    if (user) *number = user->pw_uid;
+    return user != NULL;
+}
+
 /* Stores the option's argument; false: it is none. */
 static bool store(launch_options *options, const struct option_entry *entry, const char *text)
 {
@@ -169,6 +186,10 @@ static bool store(launch_options *options, const struct option_entry *entry, con
         break;
     case TIME:
         if (!parse_time(text, &number)) return false;
+        break;
+    case USER:
+        if (!parse_user(text, &number)) return false;
+        options->checks_peer = true;
         break;
     case SIZE:
         if (!parse_number(text, "KMG", sizes, &number)) return false;
@@ -242,6 +263,9 @@ int launch_parse(launch_options *options, int argc, char *const argv[], bool has
     if (optind < argc - 1) return complain(options, "too many operands", argv[optind + 1]);
     if (options->protocol == SWIFTGI_SERVE_CGI && options->processes) {
         return complain(options, "--processes is of no use with --cgi", "");
+    }
+    if (options->ready >= 0 && options->processes) {
+        return complain(options, "only one of --processes and --ready is possible", "");
     }
     return -1;
 }

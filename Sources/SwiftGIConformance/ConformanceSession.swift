@@ -51,7 +51,7 @@ package struct ConformanceSession: Sendable {
     /// What the application has noted, when it has noted `line`: what it does after the last byte
     /// of a response, the client waits for here.
     func journal(with line: String) async throws -> [String] {
-        let deadline = ContinuousClock.now + .seconds(10)
+        let deadline = ContinuousClock.now + .seconds(60)
         while true {
             let lines = try await journal()
             if lines.contains(line) { return lines }

@@ -145,6 +145,9 @@ extension Exchange {
         case .malformedBody:
             log(.error, "SGI0206: request body could not be read: \(gatewayError)")
             return .badRequest
+        case .timedOut where isOutputStalled:
+            log(.error, "SGI0218: client took nothing of the response in time, \(consequence)")
+            return .timedOut
         case .timedOut:
             log(.error, "SGI0207: request body did not come in time: \(gatewayError)")
             return .timedOut

@@ -92,33 +92,7 @@ extension Environ {
     /// withholds it. Fields whose names have `_` are here, though they have no variable. Changes
     /// of `HTTP_` variables do not show.
     public var headers: HTTPFields {
-        HTTPFields(collecting: exchange.forEachField)
-    }
-}
-
-extension HTTPFields {
-    /// The fields that an enumeration gives, without those whose names are not HTTP's.
-    package init(collecting enumerate: ((Span<UInt8>, Span<UInt8>) -> Void) -> Void) {
-        self.init()
-        reserveCapacity(12)
-        enumerate { name, value in
-            // HTTPFields traps on more.
-            guard count < UInt16.max - 1, let name = HTTPField.Name(interning: name) else { return }
-            // What is text already costs a fraction of what has to be looked at byte by byte.
-            if value.isASCII {
-                append(HTTPField(name: name, value: String(repairing: value)))
-            } else {
-                append(HTTPField(name: name, value: [UInt8](copying: value)))
-            }
-        }
-    }
-}
-
-extension Span where Element == UInt8 {
-    fileprivate var isASCII: Bool {
-        var all: UInt8 = 0
-        for index in indices { all |= self[index] }
-        return all < 0x80
+        exchange.fields
     }
 }
 

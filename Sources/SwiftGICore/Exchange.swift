@@ -7,8 +7,8 @@ package import HTTPTypes
 /// then it does nothing, and the transport is not called.
 package final class Exchange {
     private let transport: any Transport
-    /// The same, for a request whose handler is asynchronous: nothing waits then.
-    private let asyncTransport: (any AsyncTransport)?
+    /// Whether the request's handler is asynchronous: nothing waits then.
+    private let isAsync: Bool
 
     package static let version = Environ.Version(major: 1, minor: 0)
 
@@ -29,35 +29,67 @@ package final class Exchange {
     /// How many bytes the application's Content-Length leaves to be sent.
     private var remaining: Int64?
     private var startCalled = false
+    /// Which of the following there are. To look at them each time costs more: a property that is no
+    /// plain value is guarded against access by two at once.
+    private var has: Rarities = []
     private var inputError: GatewayError?
-    /// Behind output that failed nothing is sent: the response would have a hole.
-    package private(set) var outputError: GatewayError?
+    private var failure: GatewayError?
     private var lineBuffer: [UInt8] = []
     private var linePosition = 0
     private var errorLine = ""
-    private var finishActions: [() -> Void]?
+    private var finishActions: [() -> Void] = []
     private var isFinished = false
+    private var isWaitingForOutput = false
+    private var isWriterWaiting = false
     /// Told of each use of the request's streams, and whether the request is over then. For the
     /// validator.
-    package var onUse: ((_ what: String, _ isFinished: Bool) -> Void)?
+    package var onUse: ((_ what: String, _ isFinished: Bool) -> Void)? {
+        didSet { has.insert(.observer) }
+    }
+
+    /// What most requests don't have.
+    private struct Rarities: OptionSet {
+        let rawValue: UInt8
+
+        static let inputError = Self(rawValue: 1)
+        static let outputError = Self(rawValue: 2)
+        static let errorLine = Self(rawValue: 4)
+        static let finishActions = Self(rawValue: 8)
+        static let observer = Self(rawValue: 16)
+    }
 
     package init(_ transport: any Transport) {
         self.transport = transport
-        asyncTransport = nil
+        isAsync = false
     }
 
     /// For a request whose handler is asynchronous.
     package init(withoutWaiting transport: any AsyncTransport) {
         self.transport = transport
-        asyncTransport = transport
+        isAsync = true
     }
 
     /// Whether output has still to leave: the next piece is to wait for that.
-    package var isOutstanding = false
+    package var isOutstanding: Bool {
+        get { isWaitingForOutput }
+        set { isWaitingForOutput = newValue }
+    }
 
     /// Whether output waits for the client although the request's handler is asynchronous: an
     /// application of the gateway contract is what writes, and has no other way to wait.
-    package var waitsForClient = false
+    package var waitsForClient: Bool {
+        get { isWriterWaiting }
+        set { isWriterWaiting = newValue }
+    }
+
+    /// Why output failed. Behind that nothing is sent: the response would have a hole.
+    package private(set) var outputError: GatewayError? {
+        get { has.contains(.outputError) ? failure : nil }
+        set {
+            failure = newValue
+            if newValue != nil { has.insert(.outputError) }
+        }
+    }
 
     /// Whether nothing works any more.
     package var isOver: Bool { isFinished }
@@ -92,6 +124,9 @@ package final class Exchange {
 
     /// Whether a read or a write found the client gone, whatever the application made of it.
     package var hasLostClient: Bool { inputError?.code == .clientGone || outputError?.code == .clientGone }
+
+    /// Whether the client took nothing for as long as the server waits.
+    package var isOutputStalled: Bool { outputError?.code == .timedOut }
 
     package func log(_ level: LogLevel, _ message: String) {
         transport.log(level, message, isFinished: isFinished)
@@ -140,37 +175,26 @@ package final class Exchange {
 
     /// The head of the request as the async contract has it (RFC 9110, section 7.1).
     package func makeRequest() -> HTTPRequest {
-        var host: String?
-        let fields = HTTPFields(collecting: { append in
-            forEachField { name, value in
-                // Its place is the authority.
-                if name.isHost { host = String(repairing: value) } else { append(name, value) }
-            }
-        })
+        // Its place is the authority.
+        var collector = FieldCollector(takesHost: true)
+        if !isFinished { transport.collectFields(&collector) }
+        let line = isFinished ? RequestLine() : transport.line
         return HTTPRequest(
-            method: method ?? .get, scheme: variableText("REQUEST_SCHEME") ?? "http",
-            authority: host ?? variableText("HTTP_HOST"), path: variableText("REQUEST_URI"), headerFields: fields)
+            method: line.method, scheme: line.scheme, authority: collector.host ?? variableText("HTTP_HOST"),
+            path: line.target, headerFields: collector.fields)
     }
 
-    /// The method; the usual ones are not made anew.
-    private var method: HTTPRequest.Method? {
-        var method: HTTPRequest.Method?
-        _ = withVariable("REQUEST_METHOD".utf8.span) { name in
-            method =
-                if name.isEqual(to: "GET".utf8.span) {
-                    .get
-                } else if name.isEqual(to: "POST".utf8.span) {
-                    .post
-                } else {
-                    HTTPRequest.Method(String(repairing: name))
-                }
-        }
-        return method
+    /// The request's header fields, but for those whose names are not HTTP's.
+    package var fields: HTTPFields {
+        var collector = FieldCollector(takesHost: false)
+        if !isFinished { transport.collectFields(&collector) }
+        return collector.fields
     }
 
     package func onFinish(_ action: @escaping () -> Void) {
         guard !isFinished else { return action() }
-        finishActions = (finishActions ?? []) + [action]
+        finishActions.append(action)
+        has.insert(.finishActions)
     }
 
     // MARK: The head
@@ -202,11 +226,14 @@ package final class Exchange {
     /// From here on the head is on its way.
     private func transmit(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
         phase = .sent
-        if let asyncTransport, !waitsForClient {
-            isOutstanding = try asyncTransport.trySendPiece(bytes, flush: flush, last: last)
+        // Behind the end some gateways have no way to the request's log.
+        if last { flushErrors() }
+        if isAsync && !isWriterWaiting {
+            let isLeft = try transport.trySendPiece(bytes, flush: flush, last: last)
+            isWaitingForOutput = isLeft
         } else {
             try transport.sendPiece(bytes, flush: flush, last: last)
-            if flush { isOutstanding = false }
+            if flush { isWaitingForOutput = false }
         }
         if last { phase = .complete }
     }
@@ -257,7 +284,7 @@ package final class Exchange {
         if bytes.isEmpty && !last { return }
         do throws(GatewayError) {
             try commit(length: known)
-            if let trailers { try asyncTransport?.sendTrailers(trailers) }
+            if let trailers { try transport.sendTrailers(trailers) }
             try sendPiece(bytes, flush: flush, last: last)
         } catch {
             outputError = error
@@ -266,7 +293,7 @@ package final class Exchange {
     }
 
     private func requireOpen() throws(GatewayError) {
-        onUse?("a write to the response", isFinished)
+        if has.contains(.observer) { onUse?("a write to the response", isFinished) }
         if let outputError { throw outputError }
         if isFinished || phase == .complete { throw GatewayError(.finished) }
     }
@@ -287,7 +314,12 @@ package final class Exchange {
             return
         }
         remaining = 0
-        try complete(bytes.extracting(first: Int(limit)))
+        do throws(GatewayError) {
+            try complete(bytes.extracting(first: Int(limit)))
+        } catch {
+            // A client that had all of the body may be gone.
+            if limit > 0 || error.code != .clientGone { throw error }
+        }
         throw GatewayError(.contentLengthExceeded, "Content-Length is \(head.contentLength ?? 0)")
     }
 
@@ -344,9 +376,9 @@ package final class Exchange {
 
     /// The next bytes, none at the end of the body, or `nil` if nothing is there yet.
     package func tryRead(upTo count: Int) throws(GatewayError) -> [UInt8]? {
-        guard let asyncTransport, linePosition == lineBuffer.count else { return try read(upTo: count) }
+        guard isAsync, linePosition == lineBuffer.count else { return try read(upTo: count) }
         return try unsafe fill(min(count, Self.largestRead)) { (buffer) throws(GatewayError) in
-            try unsafe asyncTransport.tryReceive(into: buffer)
+            try unsafe transport.tryReceive(into: buffer)
         }
     }
 
@@ -369,19 +401,22 @@ package final class Exchange {
             }
         }
         if let failure {
-            inputError = failure
+            failInput(failure)
             throw failure
         }
         return isThere ? bytes : nil
     }
 
     /// Every further read throws this.
-    package func failInput(_ error: GatewayError) { inputError = inputError ?? error }
+    package func failInput(_ error: GatewayError) {
+        inputError = inputError ?? error
+        has.insert(.inputError)
+    }
 
     private func requireInput() throws(GatewayError) {
-        onUse?("a read of the input", isFinished)
+        if has.contains(.observer) { onUse?("a read of the input", isFinished) }
         if isFinished { throw GatewayError(.finished) }
-        if let inputError { throw inputError }
+        if has.contains(.inputError), let inputError { throw inputError }
     }
 
     package func readLine(upTo limit: Int) throws(GatewayError) -> [UInt8]? {
@@ -436,7 +471,7 @@ package final class Exchange {
     // MARK: Errors
 
     package func writeError(_ string: String) {
-        onUse?("a write to the errors", isFinished)
+        if has.contains(.observer) { onUse?("a write to the errors", isFinished) }
         errorLine += string
         var rest = errorLine[...]
         while let end = rest.utf8.firstIndex(of: 0x0A) {
@@ -444,12 +479,14 @@ package final class Exchange {
             rest = rest[rest.utf8.index(after: end)...]
         }
         if rest.startIndex > errorLine.startIndex { errorLine = String(rest) }
+        has.insert(.errorLine)
         if isFinished { flushErrors() }
     }
 
     package func flushErrors() {
-        guard !errorLine.isEmpty else { return }
-        log(.error, errorLine)
+        guard has.contains(.errorLine) else { return }
+        has.remove(.errorLine)
+        if !errorLine.isEmpty { log(.error, errorLine) }
         errorLine = ""
     }
 
@@ -458,7 +495,9 @@ package final class Exchange {
     /// Runs what waits for the end of the response. Nothing works afterwards.
     package func finish() {
         flushErrors()
-        while let action = finishActions?.popLast() { action() }
+        if has.contains(.finishActions) {
+            while let action = finishActions.popLast() { action() }
+        }
         flushErrors()
         isFinished = true
     }

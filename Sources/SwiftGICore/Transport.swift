@@ -17,6 +17,12 @@ package protocol Transport {
     /// Calls `body` with each header field of the request as it came.
     func forEachField(_ body: (Span<UInt8>, Span<UInt8>) -> Void)
 
+    /// Gives each header field of the request as it came to a collector.
+    func collectFields(_ collector: inout FieldCollector)
+
+    /// What the request begins with.
+    var line: RequestLine { get }
+
     /// Reads at least one byte of the request body into `buffer`, which has room for one or more;
     /// 0 is its end.
     func receive(into buffer: UnsafeMutableRawBufferPointer) throws(GatewayError) -> Int
@@ -39,15 +45,63 @@ package protocol Transport {
     /// Whether the client is known to be gone.
     var isClientGone: Bool { get }
 
+    /// As ``receive(into:)``, without waiting: `nil` if nothing is there yet.
+    func tryReceive(into buffer: UnsafeMutableRawBufferPointer) throws(GatewayError) -> Int?
+
+    /// As ``sendPiece(_:flush:last:)``, without waiting: the bytes are taken.
+    ///
+    /// - Returns: Whether some of what was written has still to leave: then the next is to be sent
+    ///   only after ``WaitEvents/writable``.
+    func trySendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) -> Bool
+
+    /// Stores the fields that follow the body, before its last piece; nothing where the protocol
+    /// has no place for them.
+    func sendTrailers(_ fields: HTTPFields) throws(GatewayError)
+
     /// A message to the error log, naming the request; or, if `isFinished`, without it, and then from
     /// any thread and at any time.
     func log(_ level: LogLevel, _ message: String, isFinished: Bool)
 }
 
 extension Transport {
-    /// Reads the file and sends what it read, for a gateway that has nothing better.
+    package func collectFields(_ collector: inout FieldCollector) {
+        forEachField { collector.append($0, $1) }
+    }
+
+    /// From the variables, for a gateway that has nothing better.
+    package var line: RequestLine { variablesLine }
+
+    package var variablesLine: RequestLine {
+        var line = RequestLine()
+        _ = withVariable("REQUEST_METHOD".utf8.span) { line.setMethod($0) }
+        _ = withVariable("REQUEST_SCHEME".utf8.span) { line.scheme = String(repairing: $0) }
+        _ = withVariable("REQUEST_URI".utf8.span) { line.target = String(repairing: $0) }
+        return line
+    }
+
+    /// Waits, for a gateway without asynchronous handlers.
+    package func tryReceive(into buffer: UnsafeMutableRawBufferPointer) throws(GatewayError) -> Int? {
+        try unsafe receive(into: buffer)
+    }
+
+    /// Waits, for a gateway without asynchronous handlers.
+    package func trySendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) -> Bool {
+        try sendPiece(bytes, flush: flush, last: last)
+        return false
+    }
+
+    /// Sends none.
+    package func sendTrailers(_ fields: HTTPFields) throws(GatewayError) {}
+
     package func sendFile(
         _ file: BodyFile, offset: Int64, length: Int64, last: Bool
+    ) throws(GatewayError) {
+        try sendContent(of: file, offset: offset, length: length, last: last)
+    }
+
+    /// Reads the file and sends what it read, for a gateway that has nothing better.
+    package func sendContent(
+        of file: BodyFile, offset: Int64, length: Int64, last: Bool
     ) throws(GatewayError) {
         var position = offset
         var remaining = length

@@ -12,6 +12,8 @@ package import SwiftGICore
     package let software: String
     /// Whether the server has what asynchronous handlers need.
     let canWait: Bool
+    /// Whether the server says in one call what a request begins with.
+    let hasLine: Bool
     package let level: Logger.Level
 
     /// - Returns: `nil` if the table is not of this version.
@@ -25,6 +27,7 @@ package import SwiftGICore
             multiprocess: table.pointee.flags & UInt32(SWIFTGI_MULTIPROCESS) != 0,
             runOnce: table.pointee.flags & UInt32(SWIFTGI_RUN_ONCE) != 0)
         canWait = unsafe swiftgi_server_can_wait(table)
+        hasLine = unsafe swiftgi_server_has_line(table)
         software = unsafe table.pointee.software.text
         level = unsafe LogLevel(rawValue: table.pointee.level.rawValue)?.loggerLevel ?? .trace
     }

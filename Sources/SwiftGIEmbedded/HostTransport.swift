@@ -32,6 +32,30 @@ package import SwiftGICore
         unsafe visit(host.table.pointee.fields, body)
     }
 
+    package func collectFields(_ collector: inout FieldCollector) {
+        // The pointer is used only while `fields` runs.
+        unsafe withUnsafeMutablePointer(to: &collector) { context in
+            unsafe host.table.pointee.fields(
+                request,
+                { context, name, value in
+                    guard let context = unsafe context else { return }
+                    let collector = unsafe context.assumingMemoryBound(to: FieldCollector.self)
+                    unsafe name.withSpan { name in unsafe value.withSpan { unsafe collector.pointee.append(name, $0) } }
+                }, context)
+        }
+    }
+
+    package var line: RequestLine {
+        var line = RequestLine()
+        guard host.hasLine else { return variablesLine }
+        var bytes = unsafe swiftgi_line()
+        unsafe host.table.pointee.line(request, &bytes)
+        unsafe bytes.method.withSpan { line.setMethod($0) }
+        unsafe line.scheme = bytes.scheme.text
+        unsafe line.target = bytes.target.text
+        return line
+    }
+
     private func visit(
         _ enumerate: @convention(c) (OpaquePointer?, swiftgi_visitor?, UnsafeMutableRawPointer?) -> Void,
         _ body: (Span<UInt8>, Span<UInt8>) -> Void

@@ -3,30 +3,38 @@ package import SwiftGICore
 
 /// An application as the server's table calls it: starts, handles, stops.
 ///
-/// One in each process. `start` comes before everything else and is the only writer of what
-/// `handle` reads.
-package final class HostedApplication: @unchecked Sendable {
+/// One in each process. `start` comes before everything else.
+@safe package final class HostedApplication: @unchecked Sendable {
     /// Makes the application once the server is known; throws what its `init` throws.
     package typealias Start = @Sendable (any GatewayHost) throws -> Running
 
     package typealias Running = RunningApplication
 
+    private final class Started: Sendable {
+        let host: Host
+        let running: Running
+
+        init(_ host: Host, _ running: Running) {
+            self.host = host
+            self.running = running
+        }
+    }
+
     let makeRunning: Start
-    // Sendable: written by start() only, which the server calls once and before handle().
-    private var host: Host?
-    private var running: Running?
+    // Sendable and safe: start() alone writes it, which the server calls once and before handle(); what
+    // it refers to is never released.
+    private var started: Unmanaged<Started>?
 
     package init(_ start: @escaping Start) {
         makeRunning = start
     }
 
     func start(_ server: UnsafePointer<swiftgi_server>?) -> swiftgi_status {
-        guard running == nil, let host = unsafe Host(server) else { return SWIFTGI_MISUSE }
+        guard unsafe started == nil, let host = unsafe Host(server) else { return SWIFTGI_MISUSE }
         MainThread.install()
         do {
             let running = try makeRunning(host).validatedIfWanted
-            self.host = host
-            self.running = running
+            unsafe started = Unmanaged.passRetained(Started(host, running))
             return SWIFTGI_OK
         } catch {
             host.log(.error, "SGI0210: application could not start: \(error)")
@@ -35,14 +43,16 @@ package final class HostedApplication: @unchecked Sendable {
     }
 
     func handle(_ request: OpaquePointer?) -> swiftgi_status {
-        guard let request = unsafe request, let host, let running else { return SWIFTGI_MISUSE }
-        let transport = unsafe HostTransport(host, request)
-        switch running.entry {
+        guard let request = unsafe request, let started = unsafe started?.takeUnretainedValue() else {
+            return SWIFTGI_MISUSE
+        }
+        let transport = unsafe HostTransport(started.host, request)
+        switch started.running.entry {
         case .application(let application):
             return swiftgi_status(Exchange(transport).serve(application))
-        case .handler(let handler) where host.canWait:
-            let exchange = AsyncExchange(transport)
-            return proceed(exchange, exchange.start(handler))
+        case .handler(let handler) where started.host.canWait:
+            let exchange = AsyncExchange(transport, handler, keepsTask: true)
+            return proceed(exchange, exchange.start())
         case .handler(let handler):
             return swiftgi_status(Exchange(transport).serve(handler.application))
         }
@@ -63,7 +73,7 @@ package final class HostedApplication: @unchecked Sendable {
     }
 
     func stop(_ grace: UInt32) {
-        running?.stop?(grace)
+        unsafe started?.takeUnretainedValue().running.stop?(grace)
     }
 
     /// The table for the server. It and the application live until the process ends.

@@ -45,7 +45,7 @@ extension HostedApplication {
         let stop = options.stop >= 0 ? options.stop : swiftgi_stop_signals()
         guard stop >= 0 else { throw GatewayError(.output, "signalfd: \(unsafe String(cString: strerror(errno)))") }
         let server = try GatewayServer(running, host, options.server, listener: options.listener, stop: stop)
-        switch try server.run(ready: options.ready) {
+        switch try server.run(ready: options.ready, reached: options.reached) {
         case .done: return SWIFTGI_EXIT_OK.status
         case .unfinished: return SWIFTGI_EXIT_UNFINISHED.status
         }
@@ -86,13 +86,24 @@ private struct ServeOptions {
     let level: LogLevel
     let server: ServerOptions
     let ready: () -> Void
+    /// Hears of limits in place of the end of serving; `nil` if nobody does.
+    let reached: (@Sendable (GatewayServer.Limit) -> Void)?
+
+    /// Bytes that every launcher has.
+    private static let leastSize =
+        unsafe (MemoryLayout<swiftgi_serve_options>.offset(of: \.context) ?? 0) + MemoryLayout<UnsafeRawPointer?>.size
 
     /// - Returns: `nil` if they are of another version or make no sense.
     init?(_ pointer: UnsafePointer<swiftgi_serve_options>?) {
         guard let pointer = unsafe pointer, unsafe pointer.pointee.abi == UInt32(SWIFTGI_ABI_VERSION),
-            unsafe pointer.pointee.size >= MemoryLayout<swiftgi_serve_options>.size
+            unsafe pointer.pointee.size >= Self.leastSize
         else { return nil }
-        let options = unsafe pointer.pointee
+        var options = unsafe swiftgi_serve_options()
+        let size = unsafe min(pointer.pointee.size, MemoryLayout<swiftgi_serve_options>.size)
+        // Both have as many bytes; of an older launcher's the rest stays zero.
+        unsafe withUnsafeMutableBytes(of: &options) {
+            unsafe $0.copyMemory(from: UnsafeRawBufferPointer(start: pointer, count: size))
+        }
         var server = ServerOptions()
         let protocolName: String
         switch unsafe options.protocol {
@@ -113,7 +124,9 @@ private struct ServeOptions {
         unsafe set(&server.headerTimeout, options.header_timeout)
         unsafe set(&server.requestTimeout, options.request_timeout)
         unsafe set(&server.grace, options.grace)
+        unsafe set(&server.inactivityTimeout, options.inactivity_timeout)
         server.maxRequests = unsafe options.max_requests
+        if unsafe options.flags & UInt32(SWIFTGI_CHECK_PEER) != 0 { server.peer = unsafe options.peer }
         let maxBody = unsafe options.max_body
         if maxBody > 0 { server.maxBodySize = Int64(clamping: maxBody) }
         let scriptName = unsafe options.script_name
@@ -134,5 +147,32 @@ private struct ServeOptions {
         level = unsafe LogLevel(rawValue: options.level) ?? .notice
         let (ready, context) = unsafe (options.ready, options.context)
         self.ready = { if let ready = unsafe ready { unsafe ready(context) } }
+        if let hearer = unsafe Hearer(options.reached, context) {
+            reached = { hearer.tell($0) }
+        } else {
+            reached = nil
+        }
+    }
+}
+
+/// What a launcher gave to be told of limits.
+@safe private final class Hearer: @unchecked Sendable {
+    // Sendable and safe: the launcher may be called on any thread, as long as it serves.
+    private let reached: @convention(c) (UnsafeMutableRawPointer?, UInt32) -> Void
+    private let context: UnsafeMutableRawPointer?
+
+    /// - Returns: `nil` if it gave nothing.
+    init?(_ reached: (@convention(c) (UnsafeMutableRawPointer?, UInt32) -> Void)?, _ context: UnsafeMutableRawPointer?)
+    {
+        guard let reached = unsafe reached else { return nil }
+        unsafe self.reached = reached
+        unsafe self.context = context
+    }
+
+    func tell(_ limit: GatewayServer.Limit) {
+        switch limit {
+        case .requests: unsafe reached(context, UInt32(SWIFTGI_REACHED_MAX_REQUESTS))
+        case .inactivity: unsafe reached(context, UInt32(SWIFTGI_REACHED_INACTIVITY))
+        }
     }
 }

@@ -66,7 +66,7 @@ public struct MemoryGateway: Sendable {
         case .application(let application):
             return transport.finish(Exchange(transport).serve(application))
         case .handler(let handler):
-            return transport.finish(AsyncExchange(transport).serve(handler))
+            return transport.finish(AsyncExchange(transport, handler).serve())
         }
     }
 

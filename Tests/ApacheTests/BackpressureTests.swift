@@ -119,7 +119,7 @@ import Testing
     /// Whoever takes nothing, or sends nothing, for as long as Timeout says is given up.
     @Test(arguments: Configuration.MPM.allCases)
     func timeout(_ mpm: Configuration.MPM) async throws {
-        try await withServer(.waiting("TimeOut 1", mpm: mpm), expecting: ["SGI0207"]) { server in
+        try await withServer(.waiting("TimeOut 1", mpm: mpm), expecting: ["SGI0207", "SGI0218"]) { server in
             let reader = try server.connect()
             try reader.request("GET /wait/endless HTTP/1.1")
             let sender = try server.connect()
@@ -131,6 +131,8 @@ import Testing
             #expect(line.message.contains("timedOut"), "\(line)")
             let end = try server.errorLog.wait(for: "endless ended:")
             #expect(end.message.contains("timedOut"), "\(end)")
+            let stalled = try server.errorLog.wait(for: "SGI0218")
+            #expect(stalled.message.contains("response aborted"), "\(stalled)")
             // The client sees that it has not got everything.
             #expect(throws: WireError.self) { _ = try reader.response() }
             #expect(try server.get("/wait/sleep").text == "slept\n")

@@ -90,11 +90,7 @@ import Testing
     }
 
     /// A client may leave in any phase: while its request is read, suspended, or answered.
-    ///
-    /// Failed once in several runs under worker, why is not known yet: it runs if SWIFTGI_UNFINISHED is set.
-    @Test(
-        .enabled(if: Paths.environment("SWIFTGI_UNFINISHED") != nil, "failed once in several runs"),
-        arguments: Configuration.MPM.allCases)
+    @Test(arguments: Configuration.MPM.allCases)
     func clientGoesInEveryPhase(_ mpm: Configuration.MPM) async throws {
         try await withServer(.waiting(mpm: mpm, threads: 4)) { server in
             let beginnings = [
@@ -233,6 +229,7 @@ import Testing
 
     @Test(arguments: [
         "", "soon", "-1", "10 20", "5parsecs", "0", "1e3", "99999999999999999999", "9223372036854775807h",
+        "10675199116730", "8785h",
     ])
     func malformedTimes(_ value: String) async throws {
         try await withStoppedServer(.waiting("SwiftGIRequestTimeout \(value)")) { server in

@@ -222,14 +222,6 @@ import Testing
         }
     }
 
-    private func replaceFile(_ path: String, _ make: (String) throws -> Void) throws {
-        try make(path + ".new")
-        // Older than the time that a file is given to be complete.
-        try FileManager.default.setAttributes(
-            [.modificationDate: Date.now.addingTimeInterval(-60)], ofItemAtPath: path + ".new")
-        try #require(rename(path + ".new", path) == 0)
-    }
-
     @Test(arguments: Configuration.MPM.allCases)
     func gracefulUnderLoad(_ mpm: Configuration.MPM) async throws {
         try await withServer(.behaviour(mpm: mpm, children: 2, threads: 16)) { server in

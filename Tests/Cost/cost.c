@@ -64,6 +64,14 @@ static bool variable(swiftgi_request *x, swiftgi_bytes name, swiftgi_bytes *valu
     return false;
 }
 
+static void line(swiftgi_request *x, swiftgi_line *l)
+{
+    static const swiftgi_line plain = { { "GET", 3 }, { "http", 4 }, { "/hello", 6 } };
+
+    (void)x;
+    *l = plain;
+}
+
 static void nothing(swiftgi_request *x, swiftgi_visitor visit, void *context)
 {
     (void)x, (void)visit, (void)context;
@@ -124,7 +132,7 @@ static const swiftgi_server server = {
     .mode = { "cost", 4 }, .software = { "cost", 4 }, .level = SWIFTGI_LOG_ERROR,
     .variable = variable, .variables = nothing, .fields = fields, .read = read_none,
     .start = start, .field = field, .write = write_piece, .send_file = send_file,
-    .is_client_gone = is_client_gone, .log = log_message,
+    .is_client_gone = is_client_gone, .log = log_message, .line = line,
 };
 
 /* Of this process: others that use the machine do not count. */

@@ -65,7 +65,7 @@ package final class FakeHost: Sendable {
                     host.log(request, level, message)
                 },
                 try_read: nil, inform: nil, trailer: nil, trailers: nil, waker: nil, wake: nil, release: nil,
-                wait: nil))
+                wait: nil, line: nil))
         table.pointee.host = Unmanaged.passRetained(self).toOpaque()
         if waiting != nil { addWaiting() }
     }
@@ -74,6 +74,7 @@ package final class FakeHost: Sendable {
         table.pointee.try_read = { request, buffer, capacity, count in
             FakeRequest.at(request).tryRead(buffer, capacity, count)
         }
+        table.pointee.line = { request, line in FakeRequest.at(request).line(line!) }
         table.pointee.inform = { request in FakeRequest.at(request).inform() }
         table.pointee.trailer = { request, name, value in FakeRequest.at(request).trailer(name, value) }
         table.pointee.trailers = { request, visit, context in FakeRequest.at(request).trailers(visit, context) }
@@ -150,7 +151,7 @@ extension swiftgi_bytes {
     package var array: [UInt8] { Array(buffer) }
 }
 
-private func immortal(_ text: String) -> swiftgi_bytes {
+func immortal(_ text: String) -> swiftgi_bytes {
     let buffer = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: text.utf8.count)
     _ = buffer.initialize(from: text.utf8)
     return swiftgi_bytes(start: buffer.baseAddress, count: buffer.count)

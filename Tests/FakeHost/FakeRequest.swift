@@ -147,6 +147,14 @@ package final class FakeRequest: @unchecked Sendable {
         self.visit(all, visit, context)
     }
 
+    func line(_ line: UnsafeMutablePointer<swiftgi_line>) {
+        for (name, part) in [
+            ("REQUEST_METHOD", \swiftgi_line.method), ("REQUEST_SCHEME", \.scheme), ("REQUEST_URI", \.target),
+        ] {
+            _ = variable(immortal(name), &line.pointee[keyPath: part])
+        }
+    }
+
     private func visit(
         _ all: [([UInt8], [UInt8])], _ visit: swiftgi_visitor?, _ context: UnsafeMutableRawPointer?
     ) {

@@ -10,6 +10,7 @@ package struct ClientError: Error {
 package final class ClientSocket {
     package private(set) var descriptor: Int32
     private var buffer: [UInt8] = []
+    private var descriptors: [Int32] = []
     private var start = 0
 
     /// Whether the connection was broken off.
@@ -37,6 +38,8 @@ package final class ClientSocket {
     package func close() {
         if descriptor >= 0 { Glibc.close(descriptor) }
         descriptor = -1
+        for descriptor in descriptors { Glibc.close(descriptor) }
+        descriptors = []
     }
 
     package func send(_ bytes: [UInt8]) throws {
@@ -51,13 +54,16 @@ package final class ClientSocket {
         }
     }
 
+    /// The descriptor that came first of those that were not taken, or `nil`. The caller closes it.
+    package func takeDescriptor() -> Int32? { descriptors.isEmpty ? nil : descriptors.removeFirst() }
+
     package func endSending() { shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_WR)) }
 
     /// The next bytes; none at the end. A reset is an end, too.
     package func receive(upTo count: Int = 65536) throws -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         while true {
-            let received = recv(descriptor, &bytes, count, 0)
+            let received = receiveMessage(&bytes)
             if received >= 0 { return Array(bytes[..<received]) }
             if errno == EINTR { continue }
             if errno == ECONNRESET || errno == EPIPE {
@@ -66,6 +72,30 @@ package final class ClientSocket {
             }
             throw ClientError("recv: \(errno)")
         }
+    }
+
+    /// As `recv`, and keeps a descriptor that comes along.
+    private func receiveMessage(_ bytes: inout [UInt8]) -> Int {
+        // A header of 16 bytes, and the descriptor behind it.
+        var control = [UInt64](repeating: 0, count: 8)
+        let count = bytes.withUnsafeMutableBytes { buffer in
+            control.withUnsafeMutableBytes { control in
+                var piece = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
+                return withUnsafeMutablePointer(to: &piece) { piece in
+                    var message = msghdr()
+                    message.msg_iov = piece
+                    message.msg_iovlen = 1
+                    message.msg_control = control.baseAddress
+                    message.msg_controllen = control.count
+                    let received = recvmsg(descriptor, &message, Int32(truncatingIfNeeded: MSG_CMSG_CLOEXEC))
+                    if received >= 0, message.msg_controllen >= 20 {
+                        descriptors.append(control.load(fromByteOffset: 16, as: Int32.self))
+                    }
+                    return received
+                }
+            }
+        }
+        return count
     }
 
     /// Exactly so many bytes, or `nil` at the end.

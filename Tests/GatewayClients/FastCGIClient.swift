@@ -43,14 +43,18 @@ package final class FastCGIClient {
 
     /// The next record, or `nil` at the end of the connection.
     package func record() throws -> ClientRecord? {
+        guard let record = try rawRecord() else { return nil }
+        return ClientRecord(type: FastCGI.RecordType(rawValue: record.type), id: record.id, content: record.content)
+    }
+
+    /// The next record, of whatever type.
+    package func rawRecord() throws -> (type: UInt8, id: UInt16, content: [UInt8])? {
         guard let header = try socket.receive(exactly: 8) else { return nil }
         let count = Int(header[4]) << 8 | Int(header[5])
         guard header[0] == 1, let content = try socket.receive(exactly: count),
             try socket.receive(exactly: Int(header[6])) != nil
         else { return nil }
-        return ClientRecord(
-            type: FastCGI.RecordType(rawValue: header[1]), id: UInt16(header[2]) << 8 | UInt16(header[3]),
-            content: content)
+        return (header[1], UInt16(header[2]) << 8 | UInt16(header[3]), content)
     }
 }
 

@@ -13,7 +13,7 @@ package final class TestServer: Sendable {
 
     package init(
         _ entry: RunningApplication.Entry, _ options: ServerOptions = ServerOptions(), level: LogLevel = .info,
-        isTCP: Bool = false
+        isTCP: Bool = false, reached: (@Sendable (GatewayServer.Limit) -> Void)? = nil
     ) throws {
         socket = try ListeningSocket(isTCP: isTCP)
         var descriptors: [Int32] = [0, 0]
@@ -31,7 +31,7 @@ package final class TestServer: Sendable {
             RunningApplication(entry), host, options, listener: socket.descriptor, stop: descriptors[0])
         collect.target.withLock { $0 = self }
         try DetachedThread.start { [self] in
-            let result = try? server.run {}
+            let result = try? server.run(ready: {}, reached: reached)
             end.withLock { $0 = result }
             ended.store(true, ordering: .releasing)
         }

@@ -14,6 +14,7 @@ private enum Meaning: Equatable {
     case dataEnd(UInt16)
     case values([UInt8])
     case unknown(UInt8)
+    case `extension`(FastCGI.ExtensionType, UInt16, [UInt8])
 }
 
 private func decode(_ pieces: [[UInt8]]) throws(WireError) -> [Meaning] {
@@ -46,6 +47,7 @@ private func decode(_ pieces: [[UInt8]]) throws(WireError) -> [Meaning] {
             case .dataEnd(let id): all.append(.dataEnd(id))
             case .getValues(let pairs): all.append(.values(pairs))
             case .unknown(let type): all.append(.unknown(type))
+            case .extension(let type, let id, let content): all.append(.extension(type, id, content))
             }
         }
         #expect(position == piece.count)
@@ -69,12 +71,16 @@ struct FastCGIDecoderTests {
         + record(4, 1, [4], padding: 255) + record(4, 1, []) + record(5, 1, [7, 8, 9], padding: 1)
         + record(77, 0, [1, 2, 3, 4], padding: 4) + record(5, 258, [1]) + record(5, 1, [], padding: 8)
         + record(8, 258, [5, 5]) + record(8, 258, []) + record(2, 1, []) + record(2, 258, [1, 2])
+        + record(65, 1, Array("A: b\r\n".utf8), padding: 2) + record(66, 258, [4]) + record(68, 1, [])
+        + record(64, 1, [1]) + record(65, 0, [1])
 
     private static let meaning: [Meaning] = [
         .begin(1, 1, true), .values([14, 0] + Array("FCGI_MAX_CONNS".utf8)), .params(1, [1, 2, 3]),
         .begin(258, 3, false),
         .params(1, [4]), .paramsEnd(1), .stdin(1, [7, 8, 9]), .unknown(77), .stdin(258, [1]), .stdinEnd(1),
         .data(258, [5, 5]), .dataEnd(258), .abort(1), .abort(258),
+        .extension(.trailers, 1, Array("A: b\r\n".utf8)), .extension(.inputFailed, 258, [4]),
+        .extension(.stopping, 1, []), .unknown(64), .unknown(65),
     ]
 
     @Test("A stream in one piece")

@@ -154,6 +154,13 @@ typedef struct swiftgi_waker swiftgi_waker;
 /* Called for each name and value, both valid during the call only. */
 typedef void (*swiftgi_visitor)(void *context, swiftgi_bytes name, swiftgi_bytes value);
 
+/* What a request begins with. */
+typedef struct swiftgi_line {
+    swiftgi_bytes method;
+    swiftgi_bytes scheme;
+    swiftgi_bytes target; /* the path with the query, as it came */
+} swiftgi_line;
+
 /* What a server gives an application. Made by the server, one for each
  * application and process; constant and valid from start() until the process
  * ends. */
@@ -255,6 +262,12 @@ typedef struct swiftgi_server {
      * Called after waker(). */
     swiftgi_status (*wait)(swiftgi_request *request, void *task, uint32_t interest,
                            uint32_t *events);
+
+    /* ---- appended later: see swiftgi_server_has_line() ---- */
+
+    /* What variable() says of REQUEST_METHOD, REQUEST_SCHEME and REQUEST_URI, in
+     * one call. Valid until handle() returns. */
+    void (*line)(swiftgi_request *request, swiftgi_line *line);
 } swiftgi_server;
 
 /* The protocol that serve() speaks. */
@@ -279,10 +292,24 @@ enum {
     SWIFTGI_EXIT_UNFINISHED = 75
 };
 
+/* swiftgi_serve_options.flags, beside SWIFTGI_MULTIPROCESS */
+enum {
+    /* Only the user `peer` and root may connect to a Unix socket. */
+    SWIFTGI_CHECK_PEER = 256
+};
+
+/* Limits that serve() reports through `reached`. */
+enum {
+    /* `max_requests` requests were begun. */
+    SWIFTGI_REACHED_MAX_REQUESTS = 1,
+    /* Some requests were served, and then none within `inactivity_timeout`. */
+    SWIFTGI_REACHED_INACTIVITY = 2
+};
+
 /* How an application serves by itself. Members that are 0 or NULL stand for the default. */
 typedef struct swiftgi_serve_options {
     uint32_t abi;      /* SWIFTGI_ABI_VERSION */
-    uint32_t flags;    /* SWIFTGI_MULTIPROCESS */
+    uint32_t flags;    /* SWIFTGI_MULTIPROCESS, SWIFTGI_CHECK_PEER */
     size_t size;       /* sizeof(swiftgi_serve_options) */
     uint32_t protocol; /* SWIFTGI_SERVE_FASTCGI, … */
     int listener;      /* a listening socket, which stays the caller's; not for CGI */
@@ -303,6 +330,13 @@ typedef struct swiftgi_serve_options {
     /* Called once, when requests are served, on the thread that called serve(). */
     void (*ready)(void *context);
     void *context;
+    /* What follows is there if `size` says so. */
+    uint32_t inactivity_timeout; /* milliseconds without a request, after one or more, until
+                                    serving ends: any number */
+    uint32_t peer;               /* user id, with SWIFTGI_CHECK_PEER */
+    /* Called with `context` when a limit is reached, once for each, on any thread: serving goes
+     * on, for whoever it is told to replace the process. NULL: serving ends instead. */
+    void (*reached)(void *context, uint32_t limit);
 } swiftgi_serve_options;
 
 /* What an application gives a server. Constant and valid until the process
@@ -363,6 +397,13 @@ static inline bool swiftgi_application_is_usable(const swiftgi_application_table
 static inline bool swiftgi_server_can_wait(const swiftgi_server *server)
 {
     return server->size >= offsetof(swiftgi_server, wait) + sizeof(server->wait);
+}
+
+/* Whether the server has line(). */
+static inline bool swiftgi_server_has_line(const swiftgi_server *server)
+{
+    return server->size >= offsetof(swiftgi_server, line) + sizeof(server->line)
+           && server->line;
 }
 
 /* Whether the application's requests may be suspended. */

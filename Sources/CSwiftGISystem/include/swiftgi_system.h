@@ -7,6 +7,7 @@
 #define SWIFTGI_SYSTEM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -43,6 +44,13 @@ int swiftgi_eventfd(void);
 
 /* The next connection of a listening socket, not blocking. */
 int swiftgi_accept(int listener);
+
+/* The user at the other end of a Unix socket's connection. */
+int swiftgi_peer_user(int connection, uint32_t *user);
+
+/* Sends bytes, and a descriptor with the first of them, over a Unix socket; not blocking, without SIGPIPE.
+ * The descriptor stays the caller's. */
+long swiftgi_send_descriptor(int connection, const void *bytes, size_t count, int descriptor);
 
 /* A descriptor that is readable when SIGTERM or SIGINT has come, which the calling thread, and those
  * that it starts later, do not receive otherwise from here on. */

@@ -18,11 +18,14 @@ package final class AsyncExchange: @unchecked Sendable {
         case finished((any Error)?)
     }
 
+    private enum Side { case reader, writer, stop }
+
     private final class Waiter: Sendable {
+        let side: Side
         let isCancelled = Atomic(false)
         let continuation = Mutex<CheckedContinuation<Void, any Error>?>(nil)
 
-        var isResumed: Bool { continuation.withLock { $0 == nil } }
+        init(_ side: Side) { self.side = side }
 
         func resume(_ error: (any Error)? = nil) {
             guard let continuation = continuation.withLock({ $0.take() }) else { return }
@@ -40,50 +43,65 @@ package final class AsyncExchange: @unchecked Sendable {
     /// How often a handler that was cancelled and goes on has that many jobs run.
     private static let roundsAfterCancellation = 16
 
-    package let executor = RequestExecutor()
+    private let executor: RequestExecutor
+    private let task: HandlerTask
+    private let keepsTask: Bool
+    private let handler: any RequestHandler
+    /// What was made of the environ before.
+    private let changes: Environ.Changes?
     private let transport: any AsyncTransport
     private let exchange: Exchange
-    private var task: Task<Void, Never>?
-    private var result: Result<Void, any Error>?
+    private var isHandled = false
+    /// What the handler has thrown.
+    private var failure: (any Error)?
     /// Tasks that wait for input, for output to leave, for the server to end. There may be several
     /// of each: whoever comes too late looks again and waits anew.
-    private var readers: [Waiter] = []
-    private var writers: [Waiter] = []
-    private var stopWaiters: [Waiter] = []
+    private var waiters: [Waiter] = []
+    private var hasWaiters = false
     private var isServerStopping = false
     /// Why the request ended before its handler did.
     private var cause: GatewayError?
+    private var isTerminated = false
 
-    package init(_ transport: any AsyncTransport) {
+    /// - Parameter keepsTask: Whether the handler may run in a task that the calling thread keeps, and
+    ///   leave it for the next request. If not, it runs in a new one, which inherits the calling task's
+    ///   context.
+    package init(
+        _ transport: any AsyncTransport, _ handler: any RequestHandler, changes: Environ.Changes? = nil,
+        keepsTask: Bool = false
+    ) {
         self.transport = transport
+        self.handler = handler
+        self.changes = changes
+        self.keepsTask = keepsTask
         exchange = Exchange(withoutWaiting: transport)
+        task = HandlerTask.take(isKept: keepsTask)
+        executor = task.executor
     }
 
     // MARK: Driving
 
     /// Begins to serve the request, on the calling thread.
-    ///
-    /// - Parameter changes: What was made of the environ before.
-    package func start(_ handler: any RequestHandler, changes: Environ.Changes? = nil) -> Progress {
-        // A handler that never waits is done when this returns.
-        task = executor.drive {
-            Task.immediate(executorPreference: executor) { [self] in
-                do {
-                    try await handler.handle(
-                        request: exchange.makeRequest(), requestContext: RequestContext(self, changes: changes),
-                        reader: RequestReader(self), responseSender: ResponseSender(self))
-                    result = .success(())
-                } catch {
-                    result = .failure(error)
-                }
-            }
-        }
+    package func start() -> Progress {
+        task.begin(self, isKept: keepsTask)
         return drive()
     }
 
+    /// Runs the handler, in its task.
+    func handle() async {
+        do {
+            try await handler.handle(
+                request: exchange.makeRequest(), requestContext: RequestContext(self, changes: changes),
+                reader: RequestReader(self), responseSender: ResponseSender(self))
+        } catch {
+            failure = error
+        }
+        isHandled = true
+    }
+
     /// Serves the request to its end, over a transport that never suspends.
-    package func serve(_ handler: any RequestHandler) -> Outcome {
-        var progress = start(handler)
+    package func serve() -> Outcome {
+        var progress = start()
         while true {
             switch progress {
             case .suspended: progress = resume(.stopped)
@@ -104,18 +122,18 @@ package final class AsyncExchange: @unchecked Sendable {
         while true {
             let isIdle = executor.drain(limit: Self.jobLimit)
             if executor.takePoke() { resumeCancelledWaiters() }
-            if let result { return end(result.error) }
+            if isHandled { return end() }
             guard isIdle else {
-                if cause == nil {
+                if !isTerminated {
                     handle(transport.poll())
                 } else if rounds < Self.roundsAfterCancellation {
                     rounds += 1
                 } else {
-                    return end(cause)
+                    return end()
                 }
                 continue
             }
-            if let cause, !executor.hasJobs { return end(cause) }
+            if isTerminated, !executor.hasJobs { return end() }
             // Whoever waits has said all that he had to say: the client may see the head.
             sendHeadBeforeWaiting()
             guard executor.park({ transport.makeWaker() }) else { continue }
@@ -130,30 +148,36 @@ package final class AsyncExchange: @unchecked Sendable {
 
     private var interest: WaitEvents {
         var events: WaitEvents = []
-        if !readers.isEmpty { events.insert(.readable) }
-        if !writers.isEmpty || exchange.isOutstanding { events.insert(.writable) }
+        for waiter in waiters {
+            switch waiter.side {
+            case .reader: events.insert(.readable)
+            case .writer: events.insert(.writable)
+            case .stop: break
+            }
+        }
+        if exchange.isOutstanding { events.insert(.writable) }
         return events
     }
 
     private func handle(_ events: WaitEvents) {
         if events.contains(.writable) {
             exchange.isOutstanding = false
-            Self.resume(&writers)
+            resume(.writer)
         }
-        if events.contains(.readable) { Self.resume(&readers) }
+        if events.contains(.readable) { resume(.reader) }
         if events.contains(.stalled) {
             let error = GatewayError(.timedOut)
             if exchange.isOutstanding {
                 exchange.failOutput(error)
                 exchange.isOutstanding = false
             }
-            if !readers.isEmpty { exchange.failInput(error) }
-            Self.resume(&writers, error)
-            Self.resume(&readers, error)
+            if waiters.contains(where: { $0.side == .reader }) { exchange.failInput(error) }
+            resume(.writer, error)
+            resume(.reader, error)
         }
         if events.contains(.stopping) {
             isServerStopping = true
-            Self.resume(&stopWaiters)
+            resume(.stop)
         }
         if !events.isDisjoint(with: .terminal) { terminate(events) }
     }
@@ -169,50 +193,48 @@ package final class AsyncExchange: @unchecked Sendable {
                 GatewayError(.serverStopped)
             }
         cause = error
+        isTerminated = true
         exchange.failInput(error)
         exchange.failOutput(error)
         // Whoever writes is to get the error at once.
         exchange.isOutstanding = false
-        task?.cancel()
+        task.cancel()
         resumeAll(error)
     }
 
-    private func resumeAll(_ error: any Error) {
-        Self.resume(&readers, error)
-        Self.resume(&writers, error)
-        Self.resume(&stopWaiters, error)
-    }
+    private func resumeAll(_ error: GatewayError) { resume(error) { _ in true } }
 
-    private static func resume(_ waiters: inout [Waiter], _ error: (any Error)? = nil) {
-        for waiter in waiters { waiter.resume(error) }
-        waiters = []
-    }
+    private func resume(_ side: Side, _ error: GatewayError? = nil) { resume(error) { $0.side == side } }
 
     private func resumeCancelledWaiters() {
-        func resume(_ waiters: inout [Waiter]) {
-            for waiter in waiters where waiter.isCancelled.load(ordering: .acquiring) {
-                waiter.resume(CancellationError())
-            }
-            // Which ones those were may have changed meanwhile; `resume` looks for itself.
-            waiters.removeAll { $0.isResumed }
-        }
-        resume(&readers)
-        resume(&writers)
-        resume(&stopWaiters)
+        for waiter in take(where: { $0.isCancelled.load(ordering: .acquiring) }) { waiter.resume(CancellationError()) }
+    }
+
+    private func resume(_ error: GatewayError?, where isMeant: (Waiter) -> Bool) {
+        if !hasWaiters { return }
+        for waiter in take(where: isMeant) { waiter.resume(error) }
+    }
+
+    private func take(where isMeant: (Waiter) -> Bool) -> [Waiter] {
+        let all = waiters
+        let others = all.filter { !isMeant($0) }
+        waiters = others
+        hasWaiters = !others.isEmpty
+        return all.filter(isMeant)
     }
 
     private func sendHeadBeforeWaiting() {
         do throws(GatewayError) { try exchange.flushHead() } catch {}
     }
 
-    private func end(_ error: (any Error)?) -> Progress {
+    private func end() -> Progress {
         // A client that has got all of its response may go while the handler tidies up.
-        if result == nil, !exchange.isComplete {
+        if !isHandled, !exchange.isComplete {
             exchange.log(.warning, "SGI0215: handler goes on after its request was cancelled")
         }
         // An error of the output that the handler has swallowed is one all the same.
         let error =
-            cause ?? error ?? exchange.outputError ?? (exchange.isComplete ? nil : GatewayError(.responseNotFinished))
+            cause ?? failure ?? exchange.outputError ?? (exchange.isComplete ? nil : GatewayError(.responseNotFinished))
         return .finished(error)
     }
 
@@ -220,7 +242,7 @@ package final class AsyncExchange: @unchecked Sendable {
     package func conclude(_ error: (any Error)?) -> Outcome {
         let outcome = exchange.conclude(error)
         resumeAll(GatewayError(.finished))
-        executor.orphan()
+        task.leave()
         return outcome
     }
 
@@ -228,7 +250,7 @@ package final class AsyncExchange: @unchecked Sendable {
     func abandon() {
         exchange.finish()
         resumeAll(GatewayError(.finished))
-        executor.orphan()
+        task.leave()
     }
 
     // MARK: From the handler's side
@@ -246,8 +268,6 @@ package final class AsyncExchange: @unchecked Sendable {
         try await withTaskExecutorPreference(executor) { try body(exchange) }
     }
 
-    private enum Side { case reader, writer, stop }
-
     /// Suspends the calling task until its side can go on, or might.
     private func wait(_ side: Side) async throws {
         if executor.isCurrent { return try await waitHere(side) }
@@ -260,10 +280,10 @@ package final class AsyncExchange: @unchecked Sendable {
     }
 
     private func waitHere(_ side: Side) async throws {
-        let waiter = Waiter()
+        let waiter = Waiter(side)
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                register(waiter, side, continuation)
+                register(waiter, continuation)
             }
         } onCancel: {
             waiter.isCancelled.store(true, ordering: .releasing)
@@ -271,18 +291,15 @@ package final class AsyncExchange: @unchecked Sendable {
         }
     }
 
-    private func register(_ waiter: Waiter, _ side: Side, _ continuation: CheckedContinuation<Void, any Error>) {
+    private func register(_ waiter: Waiter, _ continuation: CheckedContinuation<Void, any Error>) {
         // Somebody started a task on the driving thread that does not belong there: it tries again.
         guard executor.isCurrent else { return continuation.resume() }
         if let cause { return continuation.resume(throwing: cause) }
         if exchange.isOver { return continuation.resume(throwing: GatewayError(.finished)) }
         if waiter.isCancelled.load(ordering: .acquiring) { return continuation.resume(throwing: CancellationError()) }
         waiter.continuation.withLock { $0 = continuation }
-        switch side {
-        case .reader: readers.append(waiter)
-        case .writer: writers.append(waiter)
-        case .stop: stopWaiters.append(waiter)
-        }
+        waiters.append(waiter)
+        hasWaiters = true
     }
 
     // What follows comes in pairs: the first does it at once, if the calling task is on the driving
@@ -305,7 +322,9 @@ package final class AsyncExchange: @unchecked Sendable {
 
     func trailers() async throws -> HTTPFields {
         try await perform { [self] exchange in
-            exchange.isOver ? [:] : HTTPFields(collecting: transport.forEachTrailer)
+            var collector = FieldCollector(takesHost: false)
+            if !exchange.isOver { transport.forEachTrailer { collector.append($0, $1) } }
+            return collector.fields
         }
     }
 
@@ -424,11 +443,5 @@ package final class AsyncExchange: @unchecked Sendable {
         } else {
             transport.log(level, message, isFinished: true)
         }
-    }
-}
-
-extension Result {
-    fileprivate var error: Failure? {
-        if case .failure(let error) = self { error } else { nil }
     }
 }

@@ -7,24 +7,26 @@ package struct WaitEvents: OptionSet, Sendable {
     package init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// A job was queued.
-    package static let woken = WaitEvents(rawValue: 1)
+    package static var woken: WaitEvents { WaitEvents(rawValue: 1) }
     /// There may be something to read.
-    package static let readable = WaitEvents(rawValue: 2)
+    package static var readable: WaitEvents { WaitEvents(rawValue: 2) }
     /// All that was written is on its way.
-    package static let writable = WaitEvents(rawValue: 4)
+    package static var writable: WaitEvents { WaitEvents(rawValue: 4) }
     /// What was waited for did not come within the server's time limit for a connection.
-    package static let stalled = WaitEvents(rawValue: 8)
+    package static var stalled: WaitEvents { WaitEvents(rawValue: 8) }
     /// The server wants to end: requests may finish, within its grace period.
-    package static let stopping = WaitEvents(rawValue: 16)
+    package static var stopping: WaitEvents { WaitEvents(rawValue: 16) }
     /// The client went away.
-    package static let gone = WaitEvents(rawValue: 32)
+    package static var gone: WaitEvents { WaitEvents(rawValue: 32) }
     /// The time for the request is over.
-    package static let expired = WaitEvents(rawValue: 64)
+    package static var expired: WaitEvents { WaitEvents(rawValue: 64) }
     /// The server's grace period is over.
-    package static let stopped = WaitEvents(rawValue: 128)
+    package static var stopped: WaitEvents { WaitEvents(rawValue: 128) }
 
     /// Behind these the request is over.
-    package static let terminal: WaitEvents = [.gone, .expired, .stopped]
+    package static var terminal: WaitEvents { WaitEvents(rawValue: 32 | 64 | 128) }
+    /// What comes unasked.
+    package static var unasked: WaitEvents { WaitEvents(rawValue: 1 | 8 | 16 | 32 | 64 | 128) }
 }
 
 /// How a wait ended.
@@ -39,21 +41,8 @@ package enum Waited {
 ///
 /// As ``Transport``, on the thread that drives the request and only until the request is over.
 package protocol AsyncTransport: Transport {
-    /// As ``Transport/receive(into:)``, without waiting: `nil` if nothing is there yet.
-    func tryReceive(into buffer: UnsafeMutableRawBufferPointer) throws(GatewayError) -> Int?
-
-    /// As ``Transport/sendPiece(_:flush:last:)``, without waiting: the bytes are taken.
-    ///
-    /// - Returns: Whether some of what was written has still to leave: then the next is to be sent
-    ///   only after ``WaitEvents/writable``.
-    func trySendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) -> Bool
-
     /// Sends an informational response; nothing for a client that does not know them.
     func sendInformational(_ status: HTTPResponse.Status, _ fields: HTTPFields) throws(GatewayError)
-
-    /// Stores the fields that follow the body, before its last piece; nothing where the protocol
-    /// has no place for them.
-    func sendTrailers(_ fields: HTTPFields) throws(GatewayError)
 
     /// The fields that followed the body of the request, once its end was read.
     func forEachTrailer(_ body: (Span<UInt8>, Span<UInt8>) -> Void)

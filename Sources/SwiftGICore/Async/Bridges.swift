@@ -45,10 +45,9 @@ extension RequestHandler {
     public var application: Application {
         { environ, startResponse in
             let transport = BridgeTransport(environ)
-            let exchange = AsyncExchange(transport)
+            let exchange = AsyncExchange(transport, self, changes: environ.changes)
             let bridge = Bridge(transport, exchange)
-            let changes = environ.changes
-            bridge.advance { exchange.start(self, changes: changes) }
+            bridge.advance { exchange.start() }
             guard let head = transport.head else {
                 bridge.close()
                 throw bridge.end() ?? GatewayError(.responseNotFinished)

@@ -16,21 +16,28 @@ package protocol Waker: Sendable {
 ///
 /// When the request is over the executor is orphaned: what still comes, from tasks that ignore
 /// their cancellation, runs on a thread of its own as long as there is something.
-package final class RequestExecutor: TaskExecutor {
+package final class RequestExecutor: TaskExecutor, @unchecked Sendable {
+    // Sendable: `state` has a lock, and the own jobs are the driving thread's.
+
     private enum Mode { case attached, parked, notified, orphaned }
 
     private struct State {
         var mode = Mode.attached
         var jobs: [UnownedJob] = []
-        var isPoked = false
         var hasThread = false
         var waker: (any Waker)?
     }
 
     private let state = Mutex(State())
+    private let isPoked = Atomic(false)
     /// The thread that drains, or 0. Only a thread that is the one compares equal, so that no
     /// ordering is needed.
     private let driver = Atomic<UInt>(0)
+    /// What the driving thread has queued itself, while it drives: that takes no lock. Mostly there
+    /// is one at a time.
+    private var ownJob: UnownedJob?
+    private var moreOwnJobs: [UnownedJob] = []
+    private var hasMoreOwnJobs = false
 
     package init() {}
 
@@ -39,11 +46,23 @@ package final class RequestExecutor: TaskExecutor {
 
     package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        notify { $0.jobs.append(job) }
+        if isCurrent {
+            if ownJob == nil && !hasMoreOwnJobs {
+                ownJob = job
+            } else {
+                moreOwnJobs.append(job)
+                hasMoreOwnJobs = true
+            }
+        } else {
+            notify { $0.jobs.append(job) }
+        }
     }
 
     /// Has the driving thread look around, without a job.
-    package func poke() { notify { $0.isPoked = true } }
+    package func poke() {
+        isPoked.store(true, ordering: .releasing)
+        notify { _ in }
+    }
 
     private func notify(_ change: (inout State) -> Void) {
         let (waker, needsThread) = state.withLock { state -> ((any Waker)?, Bool) in
@@ -78,17 +97,50 @@ package final class RequestExecutor: TaskExecutor {
     @discardableResult
     package func drain(limit: Int = .max) -> Bool {
         drive {
-            var batch: [UnownedJob] = []
             var count = 0
             while count < limit {
-                state.withLock { swap(&$0.jobs, &batch) }
+                if let job = ownJob {
+                    ownJob = nil
+                    // The executor outlives the call, and each job is run once.
+                    unsafe job.runSynchronously(on: asUnownedTaskExecutor())
+                    count += 1
+                    continue
+                }
+                let batch = takeBatch()
                 if batch.isEmpty { return true }
-                // The executor outlives the call, and each job is run once.
                 for job in batch { unsafe job.runSynchronously(on: asUnownedTaskExecutor()) }
                 count += batch.count
-                batch.removeAll(keepingCapacity: true)
             }
-            return !hasJobs
+            return !leaveOwnJobs()
+        }
+    }
+
+    private func takeBatch() -> [UnownedJob] {
+        if hasMoreOwnJobs { return takeMoreOwnJobs() }
+        return state.withLock { state in
+            if state.jobs.isEmpty { return [] }
+            let jobs = state.jobs
+            state.jobs = []
+            return jobs
+        }
+    }
+
+    private func takeMoreOwnJobs() -> [UnownedJob] {
+        let jobs = moreOwnJobs
+        moreOwnJobs = []
+        hasMoreOwnJobs = false
+        return jobs
+    }
+
+    /// Puts what is left of the driving thread's own jobs where everybody finds them.
+    ///
+    /// - Returns: Whether anything is queued.
+    private func leaveOwnJobs() -> Bool {
+        let own = (ownJob.map { [$0] } ?? []) + takeMoreOwnJobs()
+        ownJob = nil
+        return state.withLock { state in
+            if !own.isEmpty { state.jobs.insert(contentsOf: own, at: 0) }
+            return !state.jobs.isEmpty
         }
     }
 
@@ -101,7 +153,7 @@ package final class RequestExecutor: TaskExecutor {
         let waker = state.withLock { $0.waker } ?? makeWaker()
         return state.withLock { state in
             state.waker = waker
-            guard state.jobs.isEmpty, !state.isPoked else { return false }
+            guard state.jobs.isEmpty, !isPoked.load(ordering: .acquiring) else { return false }
             state.mode = .parked
             return true
         }
@@ -114,13 +166,10 @@ package final class RequestExecutor: TaskExecutor {
 
     /// Whether it was poked since the last call.
     package func takePoke() -> Bool {
-        state.withLock { state in
-            defer { state.isPoked = false }
-            return state.isPoked
-        }
+        isPoked.load(ordering: .relaxed) && isPoked.exchange(false, ordering: .acquiring)
     }
 
-    /// Nobody drives it any more.
+    /// Nobody drives it any more, for now or for good.
     package func orphan() {
         let needsThread = state.withLock { state in
             state.mode = .orphaned
@@ -129,6 +178,17 @@ package final class RequestExecutor: TaskExecutor {
             return state.hasThread
         }
         if needsThread { startThread() }
+    }
+
+    /// The calling thread drives an orphan from now on.
+    ///
+    /// - Returns: `false` if another thread is about to, since a job has come in the meantime.
+    package func adopt() -> Bool {
+        state.withLock { state in
+            guard !state.hasThread else { return false }
+            state.mode = .attached
+            return true
+        }
     }
 
     private func startThread() {

@@ -254,6 +254,21 @@ extension Outcome {
     }
 }
 
+extension Outcome {
+    /// The `swiftgi_status` that mod_swiftgi is told of a request without a complete response.
+    var applicationStatus: UInt32 {
+        switch self {
+        case .clientGone: 1
+        case .completed, .failed: 2
+        case .tooLarge: 4
+        case .badRequest: 5
+        case .timedOut: 6
+        case .expired: 10
+        case .stopped: 11
+        }
+    }
+}
+
 extension RequestVariables {
     /// The process's environment.
     package static var ofProcess: RequestVariables {
@@ -281,7 +296,7 @@ package enum CGIServer {
         let outcome: Outcome =
             switch application.entry {
             case .application(let application): Exchange(transport).serve(application)
-            case .handler(let handler): AsyncExchange(transport).serve(handler)
+            case .handler(let handler): AsyncExchange(transport, handler).serve()
             }
         if outcome == .completed { return true }
         if !transport.isResponseBegun { transport.answer(outcome) }

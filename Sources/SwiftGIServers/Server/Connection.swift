@@ -17,21 +17,22 @@ import SwiftGICore
     private static let limit = 1_048_576
     /// What messages for the web server's log may occupy.
     private static let errorLimit = 65536
+    /// How much of a line goes to the web server's log at a time.
+    private static let longestLine = 3900
     /// Milliseconds for a peer to take note that it is not listened to any more.
     private static let lingerTime: Int64 = 2000
-
-    private enum Decoder {
-        case fastCGI(FastCGIDecoder)
-        case scgi(SCGIDecoder)
-    }
 
     let server: GatewayServer
     let descriptor: Int32
     /// Names it for the poller.
     let key: UInt64
+    /// Whether it is a Unix socket's.
+    let isLocal: Bool
     let monitor = Monitor()
 
-    private var decoder: Decoder
+    private var fastCGI = FastCGIDecoder()
+    /// In place of the other, for SCGI.
+    private var scgi: SCGIDecoder?
     /// Requests that have not been answered.
     private var requests: [ServerRequest] = []
 
@@ -54,25 +55,28 @@ import SwiftGICore
     private var sentTotal: Int64 = 0
     private var isOutputBroken = false
     private var awaitsRoom = false
+    /// When something left last, or began to wait for that.
+    private var lastSent: Int64 = 0
 
     private var isRegistered = false
     /// No further request is taken.
     private var isClosing = false
+    /// Whether the peer is mod_swiftgi, as a request has shown.
+    private var isExtended = false
+    /// Whether the server, which ends, has closed the way in: nothing comes, but for what was there already.
+    private var isDrained = false
     /// Nothing is sent any more; what comes is thrown away until the peer has closed, too.
     private var isLingering = false
     private var isRetired = false
     /// When it came to be what it is now: with a request half read, or closing.
     private var since = System.now
 
-    init(_ server: GatewayServer, _ descriptor: Int32, key: UInt64) {
+    init(_ server: GatewayServer, _ descriptor: Int32, key: UInt64, isLocal: Bool) {
         self.server = server
         self.descriptor = descriptor
         self.key = key
-        decoder =
-            switch server.options.protocolName {
-            case .fastCGI: .fastCGI(FastCGIDecoder())
-            case .scgi: .scgi(SCGIDecoder(limit: server.options.maxHeaderSize))
-            }
+        self.isLocal = isLocal
+        if case .scgi = server.options.protocolName { scgi = SCGIDecoder(limit: server.options.maxHeaderSize) }
     }
 
     deinit {
@@ -173,16 +177,12 @@ import SwiftGICore
     private func take(_ bytes: Span<UInt8>, _ started: inout [ServerRequest]) {
         if isLingering || isRetired { return }
         do throws(WireError) {
-            switch decoder {
-            case .fastCGI(var fastCGI):
-                defer { decoder = .fastCGI(fastCGI) }
-                var position = 0
+            var position = 0
+            if scgi != nil {
+                while let event = try scgi?.next(bytes, &position) { try handle(event, bytes, &started) }
+            } else {
                 while let event = try fastCGI.next(bytes, &position) { try handle(event, bytes, &started) }
                 if requests.isEmpty && fastCGI.isBetweenRecords { since = System.now }
-            case .scgi(var scgi):
-                defer { decoder = .scgi(scgi) }
-                var position = 0
-                while let event = try scgi.next(bytes, &position) { try handle(event, bytes, &started) }
             }
         } catch {
             server.host.write(
@@ -210,6 +210,12 @@ import SwiftGICore
         case .paramsEnd(let id):
             guard let request = find(id), !request.hasStarted else { return }
             try request.prepare()
+            if request.isExtended {
+                isExtended = true
+                // Only then the module has all that it has sent: of what is read while the way in is open
+                // it may be sending more already.
+                if isDrained { return refuse(request) }
+            }
             start(request, &started)
         case .stdin(let id, let range), .data(let id, let range):
             guard let request = find(id) else { return }
@@ -230,10 +236,26 @@ import SwiftGICore
             requests.removeAll { $0 === request }
             answerEnd(request, applicationStatus: 1, .requestComplete)
         case .getValues(let pairs): try answerValues(pairs)
-        case .unknown(let type):
-            pending.appendUnknownType(type)
-            enqueued(16)
+        case .extension(let type, let id, let content):
+            if let request = find(id), request.isExtended {
+                request.take(type, content)
+                monitor.notifyAll()
+            } else if !isExtended {
+                answerUnknown(type.rawValue)
+            }
+        case .unknown(let type): answerUnknown(type)
         }
+    }
+
+    private func answerUnknown(_ type: UInt8) {
+        pending.appendUnknownType(type)
+        enqueued(16)
+    }
+
+    /// Says that a request was not begun, so that another process can have it.
+    private func refuse(_ request: ServerRequest) {
+        requests.removeAll { $0 === request }
+        answerEnd(request, applicationStatus: 0, .overloaded)
     }
 
     private func handle(
@@ -271,7 +293,7 @@ import SwiftGICore
             return
         }
         guard !isClosing else { return answerEnd(id, keepsConnection: true, applicationStatus: 0, .cannotMultiplex) }
-        guard server.admitRequest() else {
+        guard !(isExtended && isDrained), server.admitRequest() else {
             return answerEnd(id, keepsConnection: keepsConnection, applicationStatus: 0, .overloaded)
         }
         let request = ServerRequest(self, id: id, role: role, keepsConnection: keepsConnection)
@@ -322,13 +344,17 @@ import SwiftGICore
     private func end() {
         guard !isAtEnd else { return }
         isAtEnd = true
-        var wasCut = false
-        switch decoder {
-        case .fastCGI(let fastCGI): wasCut = !fastCGI.isBetweenRecords && !isLingering
-        case .scgi: break
-        }
+        var wasCut = scgi == nil && !fastCGI.isBetweenRecords && !isLingering
         for request in requests {
-            if !request.hasStarted {
+            if isDrained {
+                // It is the server who does not listen any more: what has come as a whole is answered.
+                if request.hasStarted {
+                    request.endInput()
+                    request.post(.readable)
+                } else if request.id != 0 {
+                    answerEnd(request, applicationStatus: 0, .overloaded)
+                }
+            } else if !request.hasStarted {
                 wasCut = true
             } else if request.id != 0 || !request.isInputEnded {
                 // With SCGI a peer may end its side and wait for the answer.
@@ -339,7 +365,9 @@ import SwiftGICore
         if wasCut {
             server.host.write(.info, "SGI0306: web server closed the connection within a request", requestID: nil)
         }
-        if requests.isEmpty { retire() }
+        if requests.isEmpty {
+            if isDrained, hasOutput, !isOutputBroken { isClosing = true } else { retire() }
+        }
         monitor.notifyAll()
     }
 
@@ -368,6 +396,7 @@ import SwiftGICore
             let isMine = monitor.withLock {
                 // Between then and now there may have come something.
                 if request.buffered > 0 || request.isInputEnded || request.inputError != nil || isAtEnd { return false }
+                askForInput(request)
                 if !isReading, !requests.contains(where: { $0.buffered >= Self.limit }) {
                     isReading = true
                     return true
@@ -401,6 +430,13 @@ import SwiftGICore
             for other in read(worker, isHangup: true) { server.enqueue(.run(other)) }
         }
         return count
+    }
+
+    /// Lets mod_swiftgi know that the request's body is waited for. The monitor is held.
+    func askForInput(_ request: ServerRequest) {
+        guard request.hasToAskForInput() else { return }
+        pending.appendHeader(.inputWanted, id: request.id, count: 0)
+        enqueued(FastCGI.headerSize)
     }
 
     func isClientGone(_ request: ServerRequest, _ worker: Worker) -> Bool {
@@ -452,6 +488,7 @@ import SwiftGICore
     }
 
     private func awaitRoom() {
+        if !awaitsRoom { lastSent = System.now }
         awaitsRoom = true
         guard isRegistered, !isRetired else { return }
         server.poller.change(descriptor, Poller.readable | Poller.writable, key: key)
@@ -459,7 +496,10 @@ import SwiftGICore
 
     private func sent(_ count: Int) {
         sentTotal += Int64(count)
-        for request in requests where sentTotal >= request.outputMark { request.post(.writable) }
+        lastSent = System.now
+        for request in requests {
+            if sentTotal >= request.outputMark { request.post(.writable) } else { request.noteProgress(lastSent) }
+        }
     }
 
     /// Nothing can be sent any more. The monitor is held.
@@ -488,13 +528,18 @@ import SwiftGICore
     /// - Parameters:
     ///   - ends: Whether the response ends with them.
     ///   - waits: Whether the calling thread waits until all has left.
+    ///   - passed: A descriptor that goes with the first byte of the first piece, over a Unix socket and if
+    ///     the thread waits; -1 for none. Then there are no other pieces.
     /// - Returns: Whether some of it has still to leave.
     func send(
         _ request: ServerRequest, _ first: Span<UInt8>, _ second: Span<UInt8>, _ third: Span<UInt8>, ends: Bool,
-        waits: Bool
+        waits: Bool, passing passed: Int32 = -1
     ) throws(GatewayError) -> Bool {
         let total = first.count + second.count + third.count
-        let deadline = System.now + Int64(server.options.ioTimeout)
+        // The peer has as long for each byte that it takes.
+        let patience = Int64(server.options.ioTimeout)
+        var deadline = System.now + patience
+        var lastTotal = Int64.max
         let outstanding = try monitor.withLock { () throws(GatewayError) -> Bool? in
             while true {
                 if request.isAborted || isOutputBroken { throw GatewayError(.clientGone) }
@@ -513,6 +558,8 @@ import SwiftGICore
                     enqueued(total)
                     return !hasSent(upTo: request.outputMark)
                 }
+                if sentTotal > lastTotal { deadline = System.now + patience }
+                lastTotal = sentTotal
                 let left = Int(deadline - System.now)
                 if left <= 0 { throw GatewayError(.timedOut) }
                 // Output of others is in the way. If nobody sends it, it is ours to do.
@@ -527,11 +574,18 @@ import SwiftGICore
             let inFirst = min(offset, first.count)
             let inSecond = min(offset - inFirst, second.count)
             let inThird = offset - inFirst - inSecond
-            let result = System.send(
-                descriptor, first.extracting(droppingFirst: inFirst), second.extracting(droppingFirst: inSecond),
-                third.extracting(droppingFirst: inThird))
+            let result =
+                if passed >= 0, offset == 0 {
+                    System.send(descriptor, first, passing: passed)
+                } else {
+                    System.send(
+                        descriptor, first.extracting(droppingFirst: inFirst),
+                        second.extracting(droppingFirst: inSecond), third.extracting(droppingFirst: inThird))
+                }
             switch result {
-            case .bytes(let count): offset += count
+            case .bytes(let count):
+                offset += count
+                if offset < total { deadline = System.now + patience }
             case .failed: failure = GatewayError(.clientGone)
             case .nothing:
                 if !waits { break }
@@ -563,6 +617,7 @@ import SwiftGICore
                 inFlight.append(copying: first.extracting(droppingFirst: inFirst))
                 inFlight.append(copying: second.extracting(droppingFirst: inSecond))
                 inFlight.append(copying: third.extracting(droppingFirst: offset - inFirst - inSecond))
+                lastSent = System.now
             }
             request.outputMark = sentTotal + Int64(total - offset)
             if hasOutput { sendPending() } else { closeIfDone() }
@@ -592,8 +647,16 @@ import SwiftGICore
     /// Sends a message to the web server's log. `false`: it can't be had there.
     func sendError(_ request: ServerRequest, _ level: LogLevel, _ message: String) -> Bool {
         var text: [UInt8] = []
+        let prefix = Array("[\(level)] [\(request.logID)] ".utf8)
         for line in message.split(separator: "\n", omittingEmptySubsequences: true) {
-            text += "[\(level)] [\(request.logID)] \(ServerHost.printable(line))\n".utf8
+            // mod_swiftgi cuts a line that is longer, and would not know the level of the rest.
+            var rest = Array(ServerHost.printable(line).utf8)[...]
+            repeat {
+                text += prefix
+                text += rest.prefix(Self.longestLine)
+                text.append(0x0A)
+                rest = rest.dropFirst(Self.longestLine)
+            } while !rest.isEmpty
         }
         return monitor.withLock {
             guard !request.hasEnded, !request.isAborted, !isOutputBroken, text.count <= Self.errorLimit,
@@ -617,7 +680,10 @@ import SwiftGICore
         request.post(.readable)
         monitor.notifyAll()
         requests.removeAll { $0 === request }
-        if !request.keepsConnection || server.isDraining { isClosing = true }
+        if !request.keepsConnection || isAtEnd || (server.isDraining && !request.isExtended) { isClosing = true }
+        // Before mod_swiftgi can come with another request: it knows that nothing of it arrives, and goes
+        // elsewhere.
+        if server.isDraining, request.isExtended { closeWayIn() }
         since = System.now
         if isPaused, !requests.contains(where: { $0.buffered > Self.lowWater }) {
             // What was not read of its body is passed over, by whoever comes along.
@@ -626,6 +692,16 @@ import SwiftGICore
                 server.poller.change(
                     descriptor, Poller.readable | (awaitsRoom ? Poller.writable : 0), key: key)
             }
+        }
+    }
+
+    /// Tells mod_swiftgi what a request came to that has no complete response.
+    func end(_ request: ServerRequest, _ outcome: Outcome) {
+        monitor.withLock {
+            guard !request.hasEnded else { return }
+            finish(request)
+            guard !isOutputBroken else { return closeIfDone() }
+            answerEnd(request, applicationStatus: outcome.applicationStatus, .requestComplete)
         }
     }
 
@@ -703,6 +779,12 @@ import SwiftGICore
         monitor.withLock {
             for request in requests { request.checkTime(now) }
             if isLingering, now - since > Self.lingerTime { return retire() }
+            // What nobody waits for must leave all the same.
+            if requests.isEmpty, hasOutput, !isWriting, !isOutputBroken,
+                now - lastSent > Int64(server.options.ioTimeout)
+            {
+                return fail()
+            }
             let isPartial = requests.contains { !$0.hasStarted } || (requests.isEmpty && !isBetweenRequests)
             if isPartial, now - since > Int64(server.options.headerTimeout) {
                 let message = "SGI0305: web server did not send the variables of a request in time, connection closed"
@@ -713,22 +795,31 @@ import SwiftGICore
     }
 
     private var isBetweenRequests: Bool {
-        switch decoder {
-        case .fastCGI(let fastCGI): fastCGI.isBetweenRecords
-        case .scgi(let scgi): isClosing || scgi.isAtStart
-        }
+        scgi.map { isClosing || $0.isAtStart } ?? fastCGI.isBetweenRecords
     }
 
     /// The server is to end: an idle connection closes, others when they have answered.
     func drain() {
         monitor.withLock {
-            for request in requests where request.hasStarted { request.post(.stopping) }
-            if requests.isEmpty, isBetweenRequests, !isReading {
+            for request in requests { request.noteStop() }
+            guard requests.isEmpty, isBetweenRequests, !isReading, !hasOutput, !isWriting, !isRetired, !isDrained
+            else { return }
+            if isLocal, isRegistered {
+                closeWayIn()
+            } else if System.wait(descriptor, for: POLLIN, milliseconds: 0) == 0 {
                 isClosing = true
                 isInputComplete = true
                 closeIfDone()
             }
         }
+    }
+
+    /// What the peer writes from now on fails, so that it knows that nothing of it has arrived. What has
+    /// arrived is read before the end is. The monitor is held.
+    private func closeWayIn() {
+        guard isLocal, isRegistered, !isRetired, !isDrained else { return }
+        isDrained = true
+        shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RD))
     }
 
     /// The server ends now.

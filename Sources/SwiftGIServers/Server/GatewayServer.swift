@@ -17,6 +17,14 @@ package final class GatewayServer: Sendable {
         case unfinished
     }
 
+    /// What a process is limited in.
+    package enum Limit: Sendable {
+        /// ``ServerOptions/maxRequests`` have begun.
+        case requests
+        /// ``ServerOptions/inactivityTimeout`` is over.
+        case inactivity
+    }
+
     enum Job {
         case run(ServerRequest)
         case resume(ServerRequest)
@@ -73,6 +81,8 @@ package final class GatewayServer: Sendable {
     private let threads = Atomic(0)
     private let lastID = Atomic<UInt64>(0)
     private let idPrefix: String
+    /// Hears of limits in place of the server's end; set before there is a request.
+    private let reached = Mutex<(@Sendable (Limit) -> Void)?>(nil)
 
     /// - Parameters:
     ///   - listener: A listening socket, which stays the caller's.
@@ -117,9 +127,15 @@ package final class GatewayServer: Sendable {
 
     /// Serves until it is told to stop, and until all requests are answered or the grace period is over.
     ///
-    /// - Parameter ready: Called when connections are accepted.
+    /// - Parameters:
+    ///   - reached: Called once for each limit that is reached, from any thread: the server goes on, until
+    ///     it is told to stop. `nil`: it ends.
+    ///   - ready: Called when connections are accepted.
     /// - Throws: ``GatewayError`` if it can't begin.
-    package func run(ready: () -> Void) throws(GatewayError) -> End {
+    package func run(
+        ready: () -> Void, reached: (@Sendable (Limit) -> Void)? = nil
+    ) throws(GatewayError) -> End {
+        self.reached.withLock { $0 = reached }
         let count = max(1, options.threads)
         for number in 0..<count {
             threads.add(1, ordering: .relaxed)
@@ -134,13 +150,35 @@ package final class GatewayServer: Sendable {
         }
         listen()
         ready()
-        while !hasToStop(milliseconds: 500) { tick() }
+        let inactivity = Int64(options.inactivityTimeout)
+        let pause = inactivity > 0 ? Int32(clamping: max(20, min(500, inactivity / 4))) : 500
+        var activity = (served: UInt64(0), since: System.now, wasTold: false)
+        while !hasToStop(milliseconds: pause) {
+            tick()
+            guard inactivity > 0, !activity.wasTold else { continue }
+            let count = served.load(ordering: .relaxed)
+            if count != activity.served || running.load(ordering: .relaxed) > 0 {
+                activity = (count, System.now, false)
+            } else if count > 0, System.now - activity.since >= inactivity {
+                activity.wasTold = true
+                if tell(.inactivity) { continue }
+                host.log(.info, "SGI0314: no request came for \(inactivity) ms, server ends")
+                break
+            }
+        }
         let isDone = drain()
         finished.store(true, ordering: .sequentiallyConsistent)
         wake()
         // Threads that are in an application's hands end with the process.
         for _ in 0..<100 where isDone && threads.load(ordering: .relaxed) > 0 { usleep(5000) }
         return isDone ? .done : .unfinished
+    }
+
+    /// - Returns: Whether somebody wanted to hear of it.
+    private func tell(_ limit: Limit) -> Bool {
+        guard let reached = reached.withLock({ $0 }) else { return false }
+        reached(limit)
+        return true
     }
 
     private func hasToStop(milliseconds: Int32) -> Bool {
@@ -288,7 +326,7 @@ package final class GatewayServer: Sendable {
     func requestStarted() {
         running.add(1, ordering: .relaxed)
         let count = served.add(1, ordering: .relaxed).newValue
-        guard options.maxRequests > 0, count == options.maxRequests else { return }
+        guard options.maxRequests > 0, count == options.maxRequests, !tell(.requests) else { return }
         host.write(.info, "SGI0312: \(count) requests were served, server ends", requestID: nil)
         draining.store(true, ordering: .sequentiallyConsistent)
         note()
@@ -318,13 +356,14 @@ package final class GatewayServer: Sendable {
     private func accept(_ worker: Worker) {
         let descriptor = swiftgi_accept(listener)
         guard descriptor >= 0 else { return acceptFailed(errno) }
-        guard isWelcome(descriptor) else {
+        let address = Address.ofPeer(descriptor)
+        guard isWelcome(descriptor, address) else {
             close(descriptor)
             return
         }
         let connection = connections.withLock { state in
             state.lastKey += 1
-            let connection = Connection(self, descriptor, key: state.lastKey)
+            let connection = Connection(self, descriptor, key: state.lastKey, isLocal: !address.isTCP)
             state.all[state.lastKey] = connection
             if state.all.count >= options.maxConnections, state.isListening {
                 poller.remove(listener)
@@ -350,14 +389,18 @@ package final class GatewayServer: Sendable {
     }
 
     /// Whether the peer may connect.
-    private func isWelcome(_ descriptor: Int32) -> Bool {
-        let address = Address.ofPeer(descriptor)
-        if address.isTCP {
-            var isOn: Int32 = 1
-            unsafe setsockopt(
-                descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &isOn, socklen_t(MemoryLayout<Int32>.size))
+    private func isWelcome(_ descriptor: Int32, _ address: Address) -> Bool {
+        if !address.isTCP {
+            guard let peer = options.peer else { return true }
+            let user = System.peerUser(descriptor)
+            if user == peer || user == 0 { return true }
+            let name = user.map { "\($0)" } ?? "unknown"
+            host.log(.error, "SGI0315: connection from user \(name) refused: not the one of --peer-user")
+            return false
         }
-        guard !options.webServers.isEmpty, address.isTCP else { return true }
+        var isOn: Int32 = 1
+        unsafe setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &isOn, socklen_t(MemoryLayout<Int32>.size))
+        guard !options.webServers.isEmpty else { return true }
         if options.webServers.contains(address.text) { return true }
         host.log(.error, "SGI0301: connection from \(address.text) refused: not among FCGI_WEB_SERVER_ADDRS")
         return false

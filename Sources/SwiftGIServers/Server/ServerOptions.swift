@@ -11,6 +11,8 @@ package struct ServerOptions: Sendable {
     package var maxConcurrentRequests = 16384
     /// After how many requests the server ends; 0 for never.
     package var maxRequests: UInt64 = 0
+    /// Milliseconds without a request, after one or more, until the server ends; 0 for any number.
+    package var inactivityTimeout = 0
     /// The size that the variables of a request may have.
     package var maxHeaderSize = 262_144
     /// The size that the body of a request may have; `nil` for any.
@@ -26,6 +28,8 @@ package struct ServerOptions: Sendable {
     package var rules = VariableRules()
     /// The addresses that may connect (`FCGI_WEB_SERVER_ADDRS`); empty for any.
     package var webServers: [String] = []
+    /// The user that may connect to a Unix socket, beside root; `nil` for any.
+    package var peer: UInt32?
 
     package init() {}
 }

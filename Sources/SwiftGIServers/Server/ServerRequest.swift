@@ -34,24 +34,35 @@ import Synchronization
     var isAdmitted = false
     /// What of the connection's output is this request's, up to where.
     var outputMark: Int64 = 0
+    /// The fields behind the body, a line each.
+    private var trailers: [UInt8] = []
+    /// Whether the module was asked for a body that its client holds back, or need not be.
+    private var hasAskedForInput = false
+    private var hasHeardOfStop = false
     /// What waits, for what, and since when.
     private var waiting: AsyncExchange?
-    private var interest: WaitEvents = []
+    private var interest = WaitEvents(rawValue: 0)
     private var waitingSince: Int64 = 0
     /// What has come while nothing waited.
-    private var events: WaitEvents = []
+    private var events = WaitEvents(rawValue: 0)
     /// What is to be told when the request is resumed.
     private var resumption: (exchange: AsyncExchange, events: WaitEvents)?
 
     /// The head, and with FastCGI room for a record's header before it, until it is sent.
     private var head: [UInt8] = []
     private var isHeadSent = false
+    /// Whether pieces of the body are behind the stored head.
+    private var hasStoredPieces = false
+    /// The fields to follow the body, a line each.
+    private var ownTrailers: [UInt8] = []
     private lazy var isHead = variables.find("REQUEST_METHOD").map { variables.isEqual($0, "HEAD") } ?? false
     private var startTime: Int64 = 0
     /// The driving thread's.
     private var worker: Worker?
-    /// Log lines of any thread need it, so that it is made at the start.
-    private(set) var logID = ""
+    /// What mod_swiftgi has said; `nil`: the web server is another, and gets plain FastCGI or SCGI.
+    private var extensions: RequestVariables.Extensions?
+    /// An id of the server's own. Log lines of any thread need it, so that it is made at the start.
+    private var ownID = ""
 
     init(_ connection: Connection, id: UInt16, role: FastCGI.Role, keepsConnection: Bool) {
         self.connection = connection
@@ -71,12 +82,16 @@ import Synchronization
     /// Called with the last of the variables. The monitor is held.
     func prepare() throws(WireError) {
         if id == 0 { try variables.locateHeader() } else { try variables.locatePairs() }
-        variables.normalize(gateway.options.rules)
-        if id != 0 {
+        if id != 0, role == .responder { extensions = variables.takeExtensions() }
+        // mod_swiftgi's variables are what others' are made to be like.
+        if !isExtended { variables.normalize(gateway.options.rules) }
+        if id != 0, !isExtended {
             variables.set("FCGI_ROLE", role.name)
             if role == .authorizer { isInputEnded = true }
         }
-        if let length = variables.find("CONTENT_LENGTH") {
+        if isExtended {
+            // The module says when the body ends, which a filter in httpd may have made longer or shorter.
+        } else if let length = variables.find("CONTENT_LENGTH") {
             let bytes = variables.bytes
             guard let count = bytes.span.extracting(length).decimal else {
                 throw WireError("a CONTENT_LENGTH that is no number")
@@ -93,20 +108,28 @@ import Synchronization
             inputError = inputError ?? GatewayError(.malformedBody, "\(expected - inputTotal) bytes are missing")
         }
         checkInput()
-        logID = makeID()
+        if extensions?.requestID == nil { ownID = makeID() }
         startTime = System.now
         hasStarted = true
     }
 
     private func makeID() -> String {
         for name: StaticString in ["SWIFTGI_REQUEST_ID", "UNIQUE_ID"] {
-            if let value = variables.nonEmpty(name), value.count <= 64 {
-                let bytes = variables.bytes
-                return ServerHost.printable(Substring(String(repairing: bytes.span.extracting(value))))
-            }
+            if let value = variables.nonEmpty(name), value.count <= 64 { return text(value) }
         }
         return gateway.makeRequestID()
     }
+
+    private func text(_ value: Range<Int>) -> String {
+        let bytes = variables.bytes
+        return ServerHost.printable(Substring(String(repairing: bytes.span.extracting(value))))
+    }
+
+    /// The request's name in logs.
+    var logID: String { extensions?.requestID.map(text) ?? ownID }
+
+    /// Whether the web server is mod_swiftgi, and speaks what it has beside FastCGI.
+    var isExtended: Bool { extensions != nil }
 
     /// Serves the request, or begins to, on the calling thread.
     func run(_ worker: Worker) {
@@ -115,12 +138,17 @@ import Synchronization
             answer(.stopped)
             return gateway.requestDone()
         }
+        if connection.monitor.withLock({ isAborted }) {
+            // It has waited for longer than its web server did: the application never hears of it.
+            connection.abort(self)
+            return gateway.requestDone()
+        }
         switch gateway.application.entry {
         case .application(let application):
             drive(worker) { finish(Exchange(self).serve(application)) }
         case .handler(let handler):
-            let exchange = AsyncExchange(self)
-            drive(worker) { proceed(exchange, exchange.start(handler)) }
+            let exchange = AsyncExchange(self, handler, keepsTask: true)
+            drive(worker) { proceed(exchange, exchange.start()) }
         }
     }
 
@@ -145,13 +173,22 @@ import Synchronization
     /// Says how the request ended to whoever does not know it yet.
     private func finish(_ outcome: Outcome) {
         if !hasEnded {
-            if outcome == .clientGone || isHeadSent {
+            if isExtended {
+                flushStored()
+                connection.end(self, outcome)
+            } else if outcome == .clientGone || isHeadSent {
                 connection.abort(self)
             } else {
                 answer(outcome)
             }
         }
         gateway.requestDone()
+    }
+
+    /// Sends what is stored of a response that does not go on: who got it elsewhere is to get it here.
+    private func flushStored() {
+        guard hasStoredPieces, !isHeadSent else { return }
+        do throws(GatewayError) { _ = try transmit(Span<UInt8>(), last: false, waits: false) } catch {}
     }
 
     /// An answer of the server's own.
@@ -175,7 +212,7 @@ import Synchronization
 
     package func withVariable(_ name: Span<UInt8>, _ body: (Span<UInt8>) -> Void) -> Bool {
         if name.isEqual(to: "swiftgi.request_id") {
-            body(logID.utf8.span)
+            withID(body)
             return true
         }
         guard let value = variables.find(name) else { return false }
@@ -186,10 +223,21 @@ import Synchronization
 
     package func forEachVariable(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
         variables.forEach(body)
-        body("swiftgi.request_id".utf8.span, logID.utf8.span)
+        withID { body("swiftgi.request_id".utf8.span, $0) }
     }
 
-    package func forEachField(_ body: (Span<UInt8>, Span<UInt8>) -> Void) { variables.forEachField(body) }
+    private func withID(_ body: (Span<UInt8>) -> Void) {
+        guard let id = extensions?.requestID else { return body(ownID.utf8.span) }
+        let bytes = variables.bytes
+        body(bytes.span.extracting(id))
+    }
+
+    package func forEachField(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
+        variables.forEachField(body)
+        guard let fields = extensions?.fields else { return }
+        let bytes = variables.bytes
+        bytes.span.extracting(fields).forEachFieldLine(body)
+    }
 
     // MARK: Input
 
@@ -228,6 +276,47 @@ import Synchronization
         if let expected, inputTotal < expected {
             inputError = inputError ?? GatewayError(.malformedBody, "\(expected - inputTotal) bytes are missing")
         }
+    }
+
+    /// Takes what mod_swiftgi says of the request in a record of its own. The monitor is held.
+    func take(_ type: FastCGI.ExtensionType, _ content: [UInt8]) {
+        switch type {
+        case .trailers:
+            if !isInputEnded { trailers = content }
+        case .inputFailed:
+            guard !isInputEnded else { break }
+            isInputEnded = true
+            inputError = inputError ?? Self.inputError(content.first)
+            post(.readable)
+        case .stopping: noteStop()
+        case .file, .inputWanted: break
+        }
+    }
+
+    /// What reads throw behind what has come; the number is a `swiftgi_status`.
+    private static func inputError(_ status: UInt8?) -> GatewayError {
+        switch status {
+        case 4: GatewayError(.bodyTooLarge)
+        case 5: GatewayError(.malformedBody)
+        case 6: GatewayError(.timedOut)
+        default: GatewayError(.input, "the server reports status \(status ?? 0)")
+        }
+    }
+
+    /// Tells the application, once, that the server wants to end. The monitor is held.
+    func noteStop() {
+        guard hasStarted, !hasHeardOfStop else { return }
+        hasHeardOfStop = true
+        post(.stopping)
+    }
+
+    /// Whether mod_swiftgi has to be told that the body is wanted, which it is once: it waits for that
+    /// before it asks its client for a body that is held back (RFC 9110, section 10.1.1). The monitor
+    /// is held.
+    func hasToAskForInput() -> Bool {
+        guard isExtended, !hasAskedForInput, !isInputEnded, !hasEnded else { return false }
+        hasAskedForInput = true
+        return variables.find("HTTP_EXPECT") != nil
     }
 
     /// What of the body there is, 0 at its end, or `nil` if nothing is there yet. The monitor is held.
@@ -286,9 +375,23 @@ import Synchronization
         // Small pieces travel together.
         if !last, !flush, !isHeadSent, head.count + bytes.count < 16384 {
             head.append(copying: bytes)
+            hasStoredPieces = true
             return
         }
         _ = try transmit(bytes, last: last, waits: true)
+    }
+
+    /// A part of a file: mod_swiftgi gets the descriptor, unless it is too little to be worth that.
+    package func sendFile(_ file: BodyFile, offset: Int64, length: Int64, last: Bool) throws(GatewayError) {
+        guard isExtended, connection.isLocal, length > 16384 else {
+            return try sendContent(of: file, offset: offset, length: length, last: last)
+        }
+        if !isHeadSent { _ = try transmit(Span<UInt8>(), last: false, waits: true) }
+        var record: [UInt8] = []
+        record.appendFile(id: id, offset: offset, length: length)
+        if last { appendEnd(to: &record) }
+        _ = try connection.send(
+            self, record.span, Span<UInt8>(), Span<UInt8>(), ends: last, waits: true, passing: file.descriptor)
     }
 
     package func trySendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) -> Bool {
@@ -306,11 +409,19 @@ import Synchronization
             return try connection.send(self, first.span, bytes, Span<UInt8>(), ends: last, waits: waits)
         }
         let stored = max(0, head.count - FastCGI.headerSize)
-        var tail: [UInt8] = []
-        if last {
-            tail.appendStreamEnd(.stdout, id: id)
-            tail.appendEndRequest(id: id, applicationStatus: 0, .requestComplete)
+        // What is left of a response that is complete waits on the connection, not on a thread.
+        let waits = waits && !(last && bytes.count <= Self.leftover)
+        if last, stored + bytes.count <= 8192 {
+            // What is small is one piece.
+            var first: [UInt8] = []
+            if stored + bytes.count > 0 { patchHeader(count: stored + bytes.count) }
+            swap(&first, &head)
+            first.append(copying: bytes)
+            appendEnd(to: &first)
+            return try connection.send(self, first.span, Span<UInt8>(), Span<UInt8>(), ends: true, waits: waits)
         }
+        var tail: [UInt8] = []
+        if last { appendEnd(to: &tail) }
         if stored + bytes.count <= FastCGI.largestContent {
             var first: [UInt8] = []
             if stored + bytes.count > 0 { patchHeader(count: stored + bytes.count) }
@@ -328,6 +439,7 @@ import Synchronization
         var rest = bytes
         var isOutstanding = false
         while !rest.isEmpty {
+            let waits = waits && !(last && rest.count <= Self.leftover)
             let part = rest.extracting(first: FastCGI.largestContent)
             rest = rest.extracting(droppingFirst: part.count)
             var header: [UInt8] = []
@@ -340,6 +452,18 @@ import Synchronization
         return isOutstanding
     }
 
+    /// How many bytes may wait for the peer when nobody waits for them.
+    private static let leftover = 131_072
+
+    private func appendEnd(to bytes: inout [UInt8]) {
+        if !ownTrailers.isEmpty {
+            bytes.appendHeader(.trailers, id: id, count: ownTrailers.count)
+            bytes += ownTrailers
+        }
+        bytes.appendStreamEnd(.stdout, id: id)
+        bytes.appendEndRequest(id: id, applicationStatus: 0, .requestComplete)
+    }
+
     private func patchHeader(count: Int) {
         if head.count < FastCGI.headerSize { head = [0, 0, 0, 0, 0, 0, 0, 0] }
         head[0] = FastCGI.version
@@ -350,20 +474,42 @@ import Synchronization
         head[5] = UInt8(truncatingIfNeeded: count)
     }
 
-    /// CGI has no place for them.
-    package func sendInformational(_ status: HTTPResponse.Status, _ fields: HTTPFields) throws(GatewayError) {}
+    /// For mod_swiftgi; CGI has no place for them.
+    package func sendInformational(_ status: HTTPResponse.Status, _ fields: HTTPFields) throws(GatewayError) {
+        guard isExtended else { return }
+        var text: [UInt8] = []
+        text.appendHead(status, fields, length: nil)
+        var records: [UInt8] = []
+        records.appendStream(.stdout, id: id, text.span)
+        _ = try connection.send(self, records.span, Span<UInt8>(), Span<UInt8>(), ends: false, waits: false)
+    }
 
-    /// CGI has no place for them.
-    package func sendTrailers(_ fields: HTTPFields) throws(GatewayError) {}
+    /// For mod_swiftgi; CGI has no place for them.
+    package func sendTrailers(_ fields: HTTPFields) throws(GatewayError) {
+        guard isExtended else { return }
+        ownTrailers = []
+        for field in fields { ownTrailers.append(field) }
+        if ownTrailers.count > FastCGI.largestContent {
+            throw GatewayError(.invalidField, "trailers of more than \(FastCGI.largestContent) bytes")
+        }
+    }
 
-    /// CGI has no place for them.
-    package func forEachTrailer(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {}
+    /// From mod_swiftgi; CGI has no place for them.
+    package func forEachTrailer(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
+        let trailers = connection.monitor.withLock { isInputEnded && buffered == 0 ? self.trailers : [] }
+        trailers.span.forEachFieldLine(body)
+    }
 
     package func log(_ level: LogLevel, _ message: String, isFinished: Bool) {
         guard gateway.host.isLogged(level) else { return }
         if isFinished { return gateway.host.write(level, message, requestID: nil) }
-        // What the web server's administrator has to know is told him, where the protocol can.
-        if id != 0, level.rawValue <= LogLevel.warning.rawValue, connection.sendError(self, level, message) { return }
+        // What the web server's administrator has to know is told him, where the protocol can. mod_swiftgi
+        // logs by level, as if the application were in httpd.
+        if id != 0, isExtended || level.rawValue <= LogLevel.warning.rawValue,
+            connection.sendError(self, level, message)
+        {
+            return
+        }
         gateway.host.write(level, message, requestID: logID)
     }
 
@@ -386,6 +532,7 @@ import Synchronization
             waiting = exchange
             interest = events
             waitingSince = System.now
+            if events.contains(.readable) { connection.askForInput(self) }
             return .suspended
         }
     }
@@ -408,16 +555,23 @@ import Synchronization
 
     /// Tells what has come. The monitor is held.
     func post(_ event: WaitEvents) {
-        let matters = event.intersection(interest.union([.woken, .stopping, .stalled, .gone, .expired, .stopped]))
-        if event == .readable || event == .writable {
-            // Whoever waits for these later sees for himself.
-            if waiting == nil || matters.isEmpty { return }
+        // Whoever waits for these later sees for himself.
+        let isOfConnection = event == .readable || event == .writable
+        guard let exchange = waiting else {
+            if !isOfConnection { events.formUnion(event) }
+            return
         }
-        guard let exchange = waiting else { return events.formUnion(event) }
+        let matters = event.intersection(interest.union(.unasked))
+        if isOfConnection, matters.isEmpty { return }
         waiting = nil
         resumption = (exchange, events.union(matters))
         events = []
         gateway.enqueue(.resume(self))
+    }
+
+    /// Some of the output has left. The monitor is held.
+    func noteProgress(_ now: Int64) {
+        if interest.contains(.writable) { waitingSince = now }
     }
 
     /// Looks at the clock. The monitor is held.

@@ -60,6 +60,25 @@ enum System {
         }
     }
 
+    /// Sends bytes over a Unix socket, and a descriptor with the first of them.
+    static func send(_ descriptor: Int32, _ bytes: Span<UInt8>, passing other: Int32) -> Transferred {
+        while true {
+            // The span is borrowed during the call.
+            let count = unsafe bytes.withUnsafeBytes {
+                unsafe swiftgi_send_descriptor(descriptor, $0.baseAddress, $0.count, other)
+            }
+            if count >= 0 { return .bytes(count) }
+            if errno == EAGAIN || errno == EWOULDBLOCK { return .nothing }
+            if errno != EINTR { return .failed(errno) }
+        }
+    }
+
+    /// The user at the other end of a Unix socket's connection.
+    static func peerUser(_ descriptor: Int32) -> UInt32? {
+        var user: UInt32 = 0
+        return unsafe swiftgi_peer_user(descriptor, &user) == 0 ? user : nil
+    }
+
     /// Waits until a descriptor has one of the events.
     ///
     /// - Returns: What it has; 0 if the time is over.

@@ -114,6 +114,32 @@ package struct RequestVariables {
         }
     }
 
+    // MARK: mod_swiftgi's
+
+    /// What mod_swiftgi says beside the request's variables, as places among ``bytes``.
+    struct Extensions {
+        var requestID: Range<Int>?
+        /// The header fields that no variable stands for, a line each.
+        var fields: Range<Int>?
+    }
+
+    /// Takes out what mod_swiftgi has added for the server; `nil` if the peer is somebody else.
+    mutating func takeExtensions() -> Extensions? {
+        // They are behind all others.
+        guard let mark = index(of: "SWIFTGI_EXTENSIONS"), isEqual(places[mark].value, "1") else { return nil }
+        var extensions = Extensions()
+        if let fields = index(of: "SWIFTGI_FIELDS"), fields > mark { extensions.fields = places[fields].value }
+        places.removeLast(places.count - mark)
+        if let id = index(of: "SWIFTGI_REQUEST_ID") { extensions.requestID = places.remove(at: id).value }
+        return extensions
+    }
+
+    private func index(of name: StaticString) -> Int? {
+        let all = bytes.span
+        let count = name.utf8CodeUnitCount
+        return places.lastIndex { Int($0.nameCount) == count && all.extracting($0.name).isEqual(to: name) }
+    }
+
     // MARK: Changes
 
     /// Sets a variable, whose value is copied.

@@ -13,6 +13,20 @@ package enum FastCGI {
         case abortRequest, endRequest, params, stdin, stdout, stderr, data, getValues, getValuesResult, unknownType
     }
 
+    /// Records that mod_swiftgi and its daemons have beside FastCGI's; see the page "Daemon protocol".
+    package enum ExtensionType: UInt8, Sendable {
+        /// To the module: a part of a file as a piece of the body.
+        case file = 64
+        /// Either way: the fields behind a body.
+        case trailers
+        /// From the module: the body of the request could not be read on.
+        case inputFailed
+        /// To the module: the application wants the body of the request.
+        case inputWanted
+        /// From the module: the server wants to end.
+        case stopping
+    }
+
     package enum Role: UInt16, Sendable {
         case responder = 1
         case authorizer, filter
@@ -39,9 +53,17 @@ extension [UInt8] {
     ///
     /// - Parameter count: The size of the content, at most 65535.
     package mutating func appendHeader(_ type: FastCGI.RecordType, id: UInt16, count: Int, padding: UInt8 = 0) {
+        appendHeader(type.rawValue, id: id, count: count, padding: padding)
+    }
+
+    package mutating func appendHeader(_ type: FastCGI.ExtensionType, id: UInt16, count: Int) {
+        appendHeader(type.rawValue, id: id, count: count, padding: 0)
+    }
+
+    private mutating func appendHeader(_ type: UInt8, id: UInt16, count: Int, padding: UInt8) {
         let count = UInt16(clamping: count)
         append(FastCGI.version)
-        append(type.rawValue)
+        append(type)
         append(UInt8(truncatingIfNeeded: id >> 8))
         append(UInt8(truncatingIfNeeded: id))
         append(UInt8(truncatingIfNeeded: count >> 8))
@@ -74,6 +96,14 @@ extension [UInt8] {
         for shift in [24, 16, 8, 0] { append(UInt8(truncatingIfNeeded: applicationStatus >> UInt32(shift))) }
         append(status.rawValue)
         append(contentsOf: [0, 0, 0])
+    }
+
+    /// Appends the record that a descriptor goes with.
+    package mutating func appendFile(id: UInt16, offset: Int64, length: Int64) {
+        appendHeader(.file, id: id, count: 16)
+        for number in [offset, length] {
+            for shift in stride(from: 56, through: 0, by: -8) { append(UInt8(truncatingIfNeeded: number >> shift)) }
+        }
     }
 
     /// Appends the answer to a management record of a type that is not known.

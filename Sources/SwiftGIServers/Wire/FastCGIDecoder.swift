@@ -1,6 +1,6 @@
 /// Takes the stream from a web server apart into what its records say.
 ///
-/// It keeps no more than a record's header and the content of the two kinds of records that are
+/// It keeps no more than a record's header and the content of those kinds of records that are
 /// only understood as a whole; the bytes of streams stay where they are. It does not know which
 /// requests there are: that is for whoever has them.
 package struct FastCGIDecoder {
@@ -17,6 +17,8 @@ package struct FastCGIDecoder {
         /// The names that the web server asks for, as pairs with empty values.
         case getValues([UInt8])
         case unknown(type: UInt8)
+        /// A record of mod_swiftgi's; from anybody else it is of a type that is not known.
+        case `extension`(FastCGI.ExtensionType, id: UInt16, [UInt8])
     }
 
     private enum State { case header, content, padding }
@@ -120,9 +122,18 @@ package struct FastCGIDecoder {
         case .endRequest, .stdout, .stderr, .getValuesResult, .unknownType:
             throw WireError("a record of type \(type), which only applications send")
         case nil:
-            break
+            if extensionType != nil { collected.removeAll(keepingCapacity: true) }
         }
         return nil
+    }
+
+    /// Of a record that only mod_swiftgi sends.
+    private var extensionType: FastCGI.ExtensionType? {
+        guard id != 0, let type = FastCGI.ExtensionType(rawValue: type) else { return nil }
+        return switch type {
+        case .trailers, .inputFailed, .stopping: type
+        case .file, .inputWanted: nil
+        }
     }
 
     private mutating func event(of range: Range<Int>, _ bytes: Span<UInt8>) -> Event? {
@@ -131,6 +142,7 @@ package struct FastCGIDecoder {
         case .stdin: return .stdin(id: id, range)
         case .data: return .data(id: id, range)
         case .beginRequest, .getValues: collected.append(copying: bytes.extracting(range))
+        case nil where extensionType != nil: collected.append(copying: bytes.extracting(range))
         default: break
         }
         return nil
@@ -145,7 +157,9 @@ package struct FastCGIDecoder {
             return .begin(id: id, role: role, keepsConnection: collected[2] & 1 != 0)
         case .getValues: return .getValues(collected)
         case .abortRequest: return .abort(id: id)
-        case nil: return .unknown(type: type)
+        case nil:
+            guard let extensionType else { return .unknown(type: type) }
+            return .extension(extensionType, id: id, collected)
         default: return nil
         }
     }

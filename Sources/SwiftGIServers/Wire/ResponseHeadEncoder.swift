@@ -15,18 +15,21 @@ extension [UInt8] {
             append(contentsOf: reason.utf8)
         }
         append("\r\n")
-        for field in fields where field.name != .contentLength {
-            append(contentsOf: field.name.rawName.utf8)
-            append(": ")
-            // The bytes are copied while the field lends them.
-            unsafe field.withUnsafeBytesOfValue { unsafe append(contentsOf: $0) }
-            append("\r\n")
-        }
+        for field in fields where field.name != .contentLength { append(field) }
         if let length {
             append("Content-Length: ")
             append(decimal: length)
             append("\r\n")
         }
+        append("\r\n")
+    }
+
+    /// Appends a field as a line.
+    package mutating func append(_ field: HTTPField) {
+        append(contentsOf: field.name.rawName.utf8)
+        append(": ")
+        // The bytes are copied while the field lends them.
+        unsafe field.withUnsafeBytesOfValue { unsafe append(contentsOf: $0) }
         append("\r\n")
     }
 }

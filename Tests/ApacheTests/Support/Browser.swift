@@ -12,7 +12,7 @@ final class Browser {
         var failure: (any Error)?
         defer { if failure != nil { kill(driver.pid, SIGTERM) } }
         do {
-            let port = try wait("chromedriver's port") { () -> Int? in
+            let port = try wait("chromedriver's port", for: 120) { () -> Int? in
                 driver.output.firstMatch(of: /started successfully on port (\d+)/).flatMap { Int($0.output.1) }
             }
             let base = "http://127.0.0.1:\(port)/session"

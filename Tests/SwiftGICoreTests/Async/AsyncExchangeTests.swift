@@ -14,14 +14,15 @@ struct AsyncExchangeTests {
         let isSameThread = Held<Bool>()
         await onOwnThread {
             let thread = UInt(pthread_self())
-            let exchange = AsyncExchange(request)
-            request.adopt()
-            let progress = exchange.start(
+            let exchange = AsyncExchange(
+                request,
                 Handling { _, context, _, sender in
                     _ = await context.variable("REQUEST_METHOD")
                     isSameThread.value = UInt(pthread_self()) == thread
                     try await sender.sendAndFinish(.ok, [1])
                 })
+            request.adopt()
+            let progress = exchange.start()
             if case .finished(nil) = progress {} else { Issue.record("\(progress)") }
             #expect(exchange.conclude(nil) == .completed)
         }
@@ -35,11 +36,13 @@ struct AsyncExchangeTests {
         let request = WaitingTransport(body: ["in"])
         await onOwnThread {
             request.adopt()
-            let outcome = AsyncExchange(request).serve(
+            let exchange = AsyncExchange(
+                request,
                 Handling { _, _, reader, sender in
                     try await Task.sleep(for: .milliseconds(1))
                     try await sender.sendAndFinish(.ok, try await reader.collect(upTo: 9))
                 })
+            let outcome = exchange.serve()
             #expect(outcome == .completed)
         }
         #expect(request.text == "in")

@@ -86,9 +86,9 @@ final class WaitingTransport: AsyncTransport, @unchecked Sendable {
 
     @discardableResult
     func serve(_ handler: any RequestHandler) -> Self {
-        let exchange = AsyncExchange(self)
+        let exchange = AsyncExchange(self, handler, keepsTask: true)
         self.exchange = exchange
-        onThread { self.advance { exchange.start(handler) } }
+        onThread { self.advance { exchange.start() } }
         return self
     }
 
@@ -402,11 +402,11 @@ struct Handling: RequestHandler {
     }
 }
 
-/// Waits until something holds; ten seconds are never.
+/// Waits until something holds; a minute is never.
 func eventually(
     sourceLocation: SourceLocation = #_sourceLocation, _ condition: @Sendable () -> Bool
 ) async {
-    let deadline = ContinuousClock.now + .seconds(10)
+    let deadline = ContinuousClock.now + .seconds(60)
     while !condition() {
         guard ContinuousClock.now < deadline else {
             Issue.record("what was waited for did not come", sourceLocation: sourceLocation)
