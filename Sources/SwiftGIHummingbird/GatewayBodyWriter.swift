@@ -27,10 +27,9 @@ struct GatewayBodyWriter: ResponseBodyWriter, Sendable {
         // Sendable: whoever writes a body does so one piece after the other.
         private let head: HTTPResponse
         private let contentLength: Int?
+        private var count = 0
         private var sender: ResponseSender?
         private var writer: SharedWriter?
-        /// A piece that is the whole body leaves together with the head and the end.
-        private var whole: [UInt8]?
 
         init(_ head: HTTPResponse, _ contentLength: Int?, _ sender: consuming sending ResponseSender) {
             self.head = head
@@ -38,19 +37,19 @@ struct GatewayBodyWriter: ResponseBodyWriter, Sendable {
             self.sender = consume sender
         }
 
+        /// The piece with which the body is as long as it is said to be ends the response: a client that
+        /// has got all of it may go while the application tidies up.
         func write(_ bytes: [UInt8]) async throws {
             if bytes.isEmpty { return }
-            if writer == nil, whole == nil, bytes.count == contentLength {
-                whole = bytes
-                return
-            }
-            try await open().write(bytes)
+            count += bytes.count
+            guard count == contentLength else { return try await open().write(bytes) }
+            if let sender = sender.take() { return try await sender.sendAndFinish(head, bytes) }
+            try await open().finish(bytes, trailers: nil)
         }
 
         func finish(_ trailers: HTTPFields?) async throws {
-            if writer == nil, let sender = sender.take() {
-                return try await sender.sendAndFinish(head, whole.take() ?? [], trailers: trailers)
-            }
+            if let contentLength, contentLength > 0, count == contentLength { return }
+            if let sender = sender.take() { return try await sender.sendAndFinish(head, [], trailers: trailers) }
             try await open().finish([], trailers: trailers)
         }
 
@@ -60,7 +59,6 @@ struct GatewayBodyWriter: ResponseBodyWriter, Sendable {
             guard let sender = sender.take() else { throw WriterFinished() }
             let writer = try await sender.send(head).shared
             self.writer = writer
-            if let whole = whole.take() { try await writer.write(whole) }
             return writer
         }
     }
