@@ -33,7 +33,10 @@
  *       application's reads come to when they have read all before it.
  *   67  from the daemon, empty: the application wants to read. The body of a request with
  *       "Expect: 100-continue" is not asked for before that.
- *   68  from the module, empty: the server wants to end, SWIFTGI_STOPPING of swiftgi.h. */
+ *   68  from the module, empty: the server wants to end, SWIFTGI_STOPPING of swiftgi.h.
+ *   69  from the module: the request is cancelled. One byte, a swiftgi_status: what it comes to,
+ *       which the application is told. Its end is waited for a moment; what it sends before is
+ *       dropped, but for the log. A client that is gone is FCGI_ABORT_REQUEST. */
 #include "sgi_daemon.h"
 #include "sgi_environ.h"
 #include "sgi_fastcgi.h"
@@ -62,8 +65,8 @@
  * all. */
 #define MESSAGE_SIZE (16 * 1024)
 
-/* How much is read of what the daemon of a request that is given up has sent. */
-#define LAST_BUFFERS 4
+/* How long a cancelled request may take to end. */
+#define CANCEL_MICROSECONDS 100000
 
 /* With less room than this in the buffer no more of a body is added to what was sent. */
 #define SMALLEST_PIECE 4096
@@ -146,15 +149,17 @@ struct sgi_forward {
 
     /* From the daemon. */
     sgi_fastcgi_decoder decoder;
-    int is_answered; /* boolean: a byte has come */
-    int has_head;    /* boolean: the head is complete */
-    int has_ended;   /* boolean: FCGI_END_REQUEST has come */
-    int is_clean;    /* boolean: and nothing behind it */
-    int is_broken;   /* boolean: what comes makes no sense any more */
-    int was_reset;   /* boolean: the daemon closed without having read all */
-    int is_blocked;  /* boolean: the client has to take what was passed on first */
-    int is_bulk;     /* boolean: what came last filled the buffer */
-    char *text;      /* of a head, or trailers, that is not complete; or NULL */
+    int is_answered;     /* boolean: a byte has come */
+    int has_head;        /* boolean: the head is complete */
+    int has_ended;       /* boolean: FCGI_END_REQUEST has come */
+    int is_clean;        /* boolean: and nothing behind it */
+    int is_broken;       /* boolean: what comes makes no sense any more */
+    int was_cancelled;   /* boolean: the daemon was told that nobody wants the response */
+    uint32_t end_status; /* of the end of a request that was cancelled */
+    int was_reset;       /* boolean: the daemon closed without having read all */
+    int is_blocked;      /* boolean: the client has to take what was passed on first */
+    int is_bulk;         /* boolean: what came last filled the buffer */
+    char *text;          /* of a head, or trailers, that is not complete; or NULL */
     size_t text_count, text_capacity;
     int scan;
     swiftgi_bytes piece; /* of the body, to be passed on */
@@ -547,7 +552,7 @@ static void abort_request(forward *f)
 {
     unsigned char record[SGI_FCGI_HEADER];
 
-    if (!f->has_ended && !f->is_deaf && !has_unsent(f)) {
+    if (!f->has_ended && !f->is_deaf && !has_unsent(f) && !f->is_broken) {
         sgi_fastcgi_header(record, SGI_FCGI_ABORT_REQUEST, f->id, 0);
         sgi_link_send(f->link, record, sizeof(record));
     }
@@ -832,25 +837,62 @@ static void drop_link(forward *f)
     f->link = NULL;
 }
 
-/* What the application has logged belongs into the log, though nobody wants its response. */
-static void take_last_words(forward *f)
+/* Takes only what belongs into the log, and the end. Returns whether more can come. */
+static int take_last_words(forward *f, const unsigned char *bytes, size_t count)
 {
-    buffer *in = take_buffer();
-    int i;
+    const unsigned char *position = bytes, *end = bytes + count;
+    sgi_fastcgi_event event;
+    int fd;
 
-    for (i = 0; in && i < LAST_BUFFERS; i++) {
-        ssize_t count = sgi_link_receive(f->link, in->bytes, BUFFER_SIZE, 0);
-        const unsigned char *position = in->bytes;
-        sgi_fastcgi_kind kind;
-        sgi_fastcgi_event event;
+    for (;;) {
+        switch (sgi_fastcgi_next(&f->decoder, &position, end, &event)) {
+        case SGI_FASTCGI_MORE: return 1;
+        case SGI_FASTCGI_ERR: take_error(f, (const char *)event.start, event.count); break;
+        case SGI_FASTCGI_FILE:
+            fd = sgi_link_take_descriptor(f->link);
+            if (fd >= 0) close(fd);
+            break;
+        case SGI_FASTCGI_END:
+            f->has_ended = 1;
+            f->is_clean = position == end;
+            f->end_status = event.application_status;
+            return 0;
+        case SGI_FASTCGI_BROKEN: f->is_broken = 1; return 0;
+        default: break;
+        }
+    }
+}
 
-        if (count <= 0) break;
-        do {
-            kind = sgi_fastcgi_next(&f->decoder, &position, in->bytes + count, &event);
-            if (kind == SGI_FASTCGI_ERR) take_error(f, (const char *)event.start, event.count);
-        } while (kind != SGI_FASTCGI_MORE && kind != SGI_FASTCGI_BROKEN
-                 && kind != SGI_FASTCGI_END);
-        if (kind != SGI_FASTCGI_MORE) break;
+/* Nobody wants the response any more: has the daemon know why, and gives the application a
+ * moment to take note and to say in the log what it has to. */
+static void cancel_request(forward *f, swiftgi_status status)
+{
+    apr_time_t end = apr_time_now() + CANCEL_MICROSECONDS, left;
+    unsigned char record[SGI_FCGI_HEADER + 1];
+    size_t count = SGI_FCGI_HEADER;
+    buffer *in;
+
+    if (f->was_cancelled || f->has_ended || f->is_broken || f->is_deaf || has_unsent(f)
+        || !f->knows_extensions || (!f->is_answered && !sgi_link_is_taken(f->link))) {
+        return;
+    }
+    f->was_cancelled = 1;
+    if (status == SWIFTGI_CLIENT_GONE) {
+        sgi_fastcgi_header(record, SGI_FCGI_ABORT_REQUEST, f->id, 0);
+    }
+    else {
+        sgi_fastcgi_header(record, SGI_FCGI_CANCELLED, f->id, 1);
+        record[count++] = (unsigned char)status;
+    }
+    if (sgi_link_send(f->link, record, count) != (ssize_t)count || !(in = take_buffer())) {
+        f->is_broken = 1;
+        return;
+    }
+    while ((left = end - apr_time_now()) > 0 && sgi_link_poll(f->link, (int)left)) {
+        ssize_t received = sgi_link_receive(f->link, in->bytes, BUFFER_SIZE, 0);
+
+        if (received < 0 && errno == EAGAIN) continue;
+        if (received <= 0 || !take_last_words(f, in->bytes, (size_t)received)) break;
     }
     log_rest(f);
     give_buffer(in);
@@ -869,7 +911,6 @@ static void leave_link(forward *f)
         f->link = NULL;
         return;
     }
-    if (!f->has_ended && !f->is_broken) take_last_words(f);
     abort_request(f);
     drop_link(f);
 }
@@ -937,6 +978,8 @@ static swiftgi_status take(forward *f, const unsigned char *bytes, size_t count)
         default: break;
         }
     }
+    /* For the decoder to know where it is when it goes on. */
+    if (status == SWIFTGI_CLIENT_GONE) take_last_words(f, position, (size_t)(end - position));
     return status;
 }
 
@@ -1104,12 +1147,14 @@ static swiftgi_status check_times(forward *f, apr_time_t now)
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SGI_LOGNO(0465)
                       "application %s did not answer within the request-timeout of daemon "
                       "process group %s, request cancelled", f->x->application, group);
+        cancel_request(f, SWIFTGI_EXPIRED);
         return fail(f, HTTP_GATEWAY_TIME_OUT);
     }
     if (is_over(l.io, now)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SGI_LOGNO(0466)
                       "application %s neither sent nor took anything within the io-timeout of "
                       "daemon process group %s, request cancelled", f->x->application, group);
+        cancel_request(f, SWIFTGI_EXPIRED);
         return fail(f, HTTP_GATEWAY_TIME_OUT);
     }
     return SWIFTGI_OK;
@@ -1142,22 +1187,33 @@ static swiftgi_status take_events(forward *f, uint32_t events)
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, SGI_LOGNO(0477)
                       "client closed the connection, request cancelled");
         r->connection->aborted = 1;
+        cancel_request(f, SWIFTGI_CLIENT_GONE);
         return SWIFTGI_CLIENT_GONE;
     }
     if (events & SWIFTGI_DEADLINE) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SGI_LOGNO(0475)
-                      "application %s was not done within SwiftGIRequestTimeout, request cancelled",
-                      f->x->application);
+        cancel_request(f, SWIFTGI_EXPIRED);
+        /* A handler that knows has said so itself. */
+        if (!f->has_ended || f->end_status != SWIFTGI_EXPIRED) {
+            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SGI_LOGNO(0475)
+                          "application %s was not done within SwiftGIRequestTimeout, request "
+                          "cancelled", f->x->application);
+        }
         return SWIFTGI_EXPIRED;
     }
     if (events & SWIFTGI_SHUTDOWN) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, SGI_LOGNO(0478)
-                      "server ends, request cancelled");
+        cancel_request(f, SWIFTGI_STOPPED);
+        if (!f->has_ended || f->end_status != SWIFTGI_STOPPED) {
+            ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, SGI_LOGNO(0478)
+                          "server ends, request cancelled");
+        }
         return SWIFTGI_STOPPED;
     }
     if (events & SWIFTGI_STOPPING) tell_of_stop(f);
     if (events & SWIFTGI_STALLED) {
-        if (f->is_blocked) return SWIFTGI_TIMED_OUT;
+        if (f->is_blocked) {
+            cancel_request(f, SWIFTGI_TIMED_OUT);
+            return SWIFTGI_TIMED_OUT;
+        }
         if (f->waits_for_input) {
             if (!has_unsent(f)) {
                 f->start = f->end = 0;
@@ -1260,6 +1316,7 @@ static swiftgi_status end(forward *f, swiftgi_status status)
     if (status == SWIFTGI_SUSPENDED) return status;
     f->x->alarm = 0;
     log_rest(f);
+    if (f->link && status == SWIFTGI_CLIENT_GONE) cancel_request(f, status);
     if (f->link) leave_link(f);
     give_buffer(f->buffer);
     f->buffer = NULL;

@@ -27,8 +27,8 @@
 
 static struct {
     backend *backends;
-    backend *staged; /* of a configuration that is not complete yet */
-    int staged_log;  /* -1: there is none */
+    backend *staged;                /* of a configuration that is not complete yet */
+    int staged_log;                 /* -1: there is none */
     supervisor_begin *staged_begin; /* with its strings; or NULL */
     bool is_configured, reloads, is_stopping, hears_module;
     int64_t lease; /* when it is over; 0: there is none */
@@ -55,7 +55,8 @@ static void discard_staged(void)
 /* The second of the two strings behind the message; NULL: they are not there. */
 static const char *server_of(const supervisor_begin *message, size_t size)
 {
-    const char *text = (const char *)(message + 1), *end = (const char *)message + size, *middle;
+    const char *text = (const char *)(message + 1), *end = (const char *)message + size,
+               *middle;
 
     if (size <= sizeof(*message) || end[-1] != '\0') return NULL;
     middle = memchr(text, '\0', (size_t)(end - text));

@@ -247,9 +247,11 @@ static void decide_on_refusal(backend *b)
     bool refuses = b->vain >= STARTS_TO_WAIT_FOR && !has_ready_process(b);
 
     if (refuses && !b->is_refusing) {
-        log_line(b, 0, LEVEL_ERROR,
-                 "SGI0424: no process of %s can be started, its requests are refused until one is "
-                 "ready", b->strings[SUPERVISOR_LIBRARY]);
+        log_line(
+            b, 0, LEVEL_ERROR,
+            "SGI0424: no process of %s can be started, its requests are refused until one is "
+            "ready",
+            b->strings[SUPERVISOR_LIBRARY]);
     }
     b->is_refusing = refuses;
 }

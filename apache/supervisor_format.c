@@ -40,8 +40,7 @@ static void put_time(line *to, const char *options, size_t count)
     strftime(before, sizeof(before), is_compact ? "%Y-%m-%d %H:%M:%S" : "%a %b %d %H:%M:%S",
              &parts);
     strftime(after, sizeof(after), is_compact ? "" : " %Y", &parts);
-    if (memchr(options, 'u', count))
-        snprintf(part, sizeof(part), ".%06ld", (long)time.tv_usec);
+    if (memchr(options, 'u', count)) snprintf(part, sizeof(part), ".%06ld", (long)time.tv_usec);
     else if (memchr(options, 'm', count))
         snprintf(part, sizeof(part), ".%03ld", (long)time.tv_usec / 1000);
     put(to, before);
@@ -154,7 +153,8 @@ size_t format_line(char *text, size_t size, const char *format, const format_par
         }
         if (!*c) break;
         before = to.count;
-        if (!is_skipping && least <= (int)parts->level) put_item(&to, *c, argument, count, parts);
+        if (!is_skipping && least <= (int)parts->level)
+            put_item(&to, *c, argument, count, parts);
         if (to.count == before && !is_skipping) {
             if (has_hyphen && least <= (int)parts->level) put_char(&to, '-');
             else {

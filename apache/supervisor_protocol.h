@@ -61,13 +61,13 @@ enum supervisor_string {
     SUPERVISOR_LIBRARY,
     SUPERVISOR_LAUNCHER,
     SUPERVISOR_DISPLAY_NAME,
-    SUPERVISOR_HOME,      /* working directory */
-    SUPERVISOR_USER,      /* login name, or "" */
-    SUPERVISOR_USER_HOME, /* home directory, or "" */
-    SUPERVISOR_BACKTRACE, /* SWIFT_BACKTRACE */
-    SUPERVISOR_ENV_FILE,  /* or "" */
+    SUPERVISOR_HOME,       /* working directory */
+    SUPERVISOR_USER,       /* login name, or "" */
+    SUPERVISOR_USER_HOME,  /* home directory, or "" */
+    SUPERVISOR_BACKTRACE,  /* SWIFT_BACKTRACE */
+    SUPERVISOR_ENV_FILE,   /* or "" */
     SUPERVISOR_LOG_FORMAT, /* ErrorLogFormat, or "" for the default */
-    SUPERVISOR_SERVER,    /* ServerName of the log's server */
+    SUPERVISOR_SERVER,     /* ServerName of the log's server */
     SUPERVISOR_STRINGS
 };
 

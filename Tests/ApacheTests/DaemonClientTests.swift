@@ -553,7 +553,7 @@ struct DaemonClientTests {
         let serve: @Sendable (FakeConnection) throws -> Void = { connection in
             _ = try connection.request()
             try connection.body()
-            // The head does not come; the request is cancelled.
+            // The head does not come; the request is cancelled, and aborted if it does not end.
             ends.note(try connection.record().type)
         }
         let lines = "<Location /c/own>\nSwiftGIRequestTimeout 100ms\n</Location>"
@@ -563,7 +563,7 @@ struct DaemonClientTests {
             #expect(try server.get("/c/").status == 504)
             #expect(try server.get("/c/own").status == 504)
             try wait("the daemon to hear of it") { ends.all.count == 2 }
-            #expect(ends.all == [.abort, .abort])
+            #expect(ends.all == [.cancelled, .cancelled])
         }
     }
 
@@ -582,7 +582,7 @@ struct DaemonClientTests {
             try client.request("GET /c/ HTTP/1.1")
             #expect(try client.chunk(after: client.head().body.count) == Array("part".utf8))
             #expect(throws: WireError.self) { while try client.chunk() != nil {} }
-            try wait("the daemon to hear of it") { ends.all == [.abort] }
+            try wait("the daemon to hear of it") { ends.all == [.cancelled] }
         }
     }
 

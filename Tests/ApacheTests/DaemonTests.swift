@@ -210,12 +210,13 @@ struct DaemonTests {
             do { try change(server, load) } catch { Issue.record("\(error)") }
             try load.waitForMore(50)
             let result = try load.stop()
-            #expect(result.failures.isEmpty, "\(result.failures.count) of \(result.answered): \(result.failures.prefix(5))")
+            #expect(
+                result.failures.isEmpty, "\(result.failures.count) of \(result.answered): \(result.failures.prefix(5))")
         }
     }
 
     @Test func libraryIsReplaced() async throws {
-        try await underLoad(Self.group("processes=2", "SwiftGIReload On")) { server, load in
+        try await underLoad(Self.group("processes=2", "SwiftGIReload On", threads: 32)) { server, load in
             for round in 1...Self.rounds {
                 let library = "\(server.root)/libBehaviour.so"
                 let old = try runningLibraries(server)
@@ -251,7 +252,7 @@ struct DaemonTests {
     }
 
     @Test func processesAreRecycled() async throws {
-        try await underLoad(Self.group("processes=2 maximum-requests=500")) { server, load in
+        try await underLoad(Self.group("processes=2 maximum-requests=500", threads: 32)) { server, load in
             try wait("processes to be recycled", for: 120) {
                 server.errorLog.lines(with: "to be replaced: maximum-requests").count >= 2 * Self.rounds
             }
@@ -267,7 +268,8 @@ struct DaemonTests {
                 let body = [UInt8](repeating: 0x62, count: [10, 20_000, 200_000].randomElement() ?? 10)
                 let client = try RawClient(port: port, timeout: 60)
                 try client.request(
-                    "POST /app/collect HTTP/1.1", ["Host: localhost", "Connection: close", "Content-Length: \(body.count)"])
+                    "POST /app/collect HTTP/1.1",
+                    ["Host: localhost", "Connection: close", "Content-Length: \(body.count)"])
                 try client.send(body)
                 let response = try client.response()
                 return response.body == body ? nil : "\(response.status) for \(body.count) bytes"
@@ -276,7 +278,8 @@ struct DaemonTests {
                 server.errorLog.lines(with: "to be replaced: maximum-requests").count >= 10 * Self.rounds
             }
             let result = try load.stop()
-            #expect(result.failures.isEmpty, "\(result.failures.count) of \(result.answered): \(result.failures.prefix(5))")
+            #expect(
+                result.failures.isEmpty, "\(result.failures.count) of \(result.answered): \(result.failures.prefix(5))")
         }
     }
 
@@ -347,7 +350,9 @@ struct DaemonTests {
             // All are slow together, and somebody else is not.
             let pieces = 8
             for piece in 0..<pieces {
-                for client in uploads { try client.send(Array(body[piece * size / pieces..<(piece + 1) * size / pieces])) }
+                for client in uploads {
+                    try client.send(Array(body[piece * size / pieces..<(piece + 1) * size / pieces]))
+                }
                 #expect(try server.get("/wait/hello").text == "Hello, world!\n")
             }
             for client in uploads { #expect(try client.response().text == "\(size) intact\n") }

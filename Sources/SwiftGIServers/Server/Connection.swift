@@ -659,7 +659,9 @@ import SwiftGICore
             } while !rest.isEmpty
         }
         return monitor.withLock {
-            guard !request.hasEnded, !request.isAborted, !isOutputBroken, text.count <= Self.errorLimit,
+            // mod_swiftgi listens for a moment to what it has cancelled.
+            guard !request.hasEnded, !request.isAborted || (request.isExtended && !isAtEnd), !isOutputBroken,
+                text.count <= Self.errorLimit,
                 pending.count <= Self.errorLimit
             else { return false }
             let before = pending.count

@@ -289,7 +289,19 @@ import Synchronization
             inputError = inputError ?? Self.inputError(content.first)
             post(.readable)
         case .stopping: noteStop()
+        case .cancelled: cancel(content.first)
         case .file, .inputWanted: break
+        }
+    }
+
+    /// Ends the request for a reason of mod_swiftgi's, a `swiftgi_status`.
+    private func cancel(_ status: UInt8?) {
+        guard hasStarted else { return }
+        switch status {
+        case 6: post(.stalled)
+        case 10: post(.expired)
+        case 11: post(.stopped)
+        default: break
         }
     }
 

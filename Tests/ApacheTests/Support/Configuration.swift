@@ -177,7 +177,7 @@ struct Configuration {
     /// A process group for all applications, in place of httpd's children. The launcher stands beside the
     /// module.
     private var executionLines: String {
-        guard execution == .daemon else { return "" }
+        guard execution == .daemon, loadsModule else { return "" }
         return """
             SwiftGIDaemonProcess everything processes=\(children) threads=\(threads) queue-limit=1000
             SwiftGIProcessGroup everything

@@ -27,23 +27,26 @@ private let blocking = BlockingExecutor()
 /// - Parameters:
 ///   - expecting: Log ids or texts. Each line at warning or worse, and each that httpd did not
 ///     write, must contain one of them; each of them must be in some line.
+///   - tolerating: As `expecting`, for what depends on the moment and may be missing.
 ///   - rawLines: Whether there may be lines that httpd did not write: a backtrace.
 ///   - alone: Whether no other server may run beside it.
 func withServer(
-    _ configuration: Configuration, expecting: [String] = [], rawLines: Bool = false, alone: Bool = false,
+    _ configuration: Configuration, expecting: [String] = [], tolerating: [String] = [], rawLines: Bool = false,
+    alone: Bool = false,
     sourceLocation: SourceLocation = #_sourceLocation, _ test: (Server) async throws -> Void
 ) async throws {
     await capacity.acquire(all: alone)
     defer { Task { await capacity.release(all: alone) } }
     try await withTaskExecutorPreference(blocking) {
         try await run(
-            configuration, expecting: expecting, rawLines: rawLines, sourceLocation: sourceLocation, test)
+            configuration, expecting: expecting, tolerating: tolerating, rawLines: rawLines,
+            sourceLocation: sourceLocation, test)
     }
 }
 
 private func run(
-    _ configuration: Configuration, expecting: [String], rawLines: Bool, sourceLocation: SourceLocation,
-    _ test: (Server) async throws -> Void
+    _ configuration: Configuration, expecting: [String], tolerating: [String], rawLines: Bool,
+    sourceLocation: SourceLocation, _ test: (Server) async throws -> Void
 ) async throws {
     let server = try Server(configuration)
     func complain(_ what: String) { Issue.record("\(what)", sourceLocation: sourceLocation) }
@@ -65,11 +68,11 @@ private func run(
     }
     for leak in server.descriptorLeaks() { complain(leak) }
     for wrong in await server.stop() { complain(wrong) }
-    let verdict = ErrorLog.verdict(server.errorLogs.flatMap(\.rawLines), expecting: expecting)
+    let verdict = ErrorLog.verdict(server.errorLogs.flatMap(\.rawLines), expecting: expecting + tolerating)
     for line in verdict.unexpected where !rawLines || LogLine(line[...]) != nil {
         complain("unexpected in the error log: \(line)")
     }
-    for text in verdict.missing { complain("missing in the error log: \(text)") }
+    for text in verdict.missing where !tolerating.contains(text) { complain("missing in the error log: \(text)") }
     server.removeFiles()
 }
 
