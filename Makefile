@@ -4,7 +4,7 @@ export PORT COUNT SEED SEEDS SANITIZER QUICK SCENARIO CONTESTANT
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup module launcher applications run test stress sanitize check cost bench fuzz format install uninstall clean
+.PHONY: help setup module launcher applications frameworks run test stress sanitize check cost bench fuzz format install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' Makefile | expand -t 22
@@ -21,10 +21,13 @@ launcher: setup ## build swiftgi-run, which serves by CGI, FastCGI and SCGI
 applications: setup ## build the samples and the tests' applications
 	@.ci/applications
 
+frameworks: setup ## build what needs the adapters for frameworks: Hummingbird and NIO, minutes the first time
+	@.ci/frameworks
+
 run: module applications ## serve the samples at http://127.0.0.1:8080/ until Ctrl-C; PORT=
 	@.ci/serve
 
-test: module launcher applications ## run every test
+test: module launcher applications frameworks ## run every test
 	@.ci/test
 
 check: module launcher applications ## formats, lints, exported symbols, coverage of the documents

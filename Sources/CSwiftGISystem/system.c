@@ -4,9 +4,13 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/epoll.h>
@@ -14,6 +18,7 @@
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 _Static_assert(SWIFTGI_EPOLL_IN == EPOLLIN && SWIFTGI_EPOLL_OUT == EPOLLOUT,
                "as Linux has them");
@@ -118,4 +123,20 @@ bool swiftgi_is_program(void)
 
     return headers && dladdr((const void *)(uintptr_t)swiftgi_is_program, &own)
            && dladdr(headers, &program) && own.dli_fbase == program.dli_fbase;
+}
+
+int swiftgi_open_unnamed(const char *directory)
+{
+    char path[4096];
+    int descriptor = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (descriptor >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) return descriptor;
+    /* A file system without O_TMPFILE. */
+    if ((size_t)snprintf(path, sizeof(path), "%s/swiftgi-XXXXXX", directory) >= sizeof(path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    descriptor = mkostemp(path, O_CLOEXEC);
+    if (descriptor >= 0) unlink(path);
+    return descriptor;
 }

@@ -41,6 +41,8 @@ struct Contestant: Sendable {
         /// A directory of its own.
         let directory: String
         let port: Int
+        /// Another port that nobody uses.
+        let backPort: Int
         /// How many processes httpd has.
         let children: Int
         /// How many threads each of them has.

@@ -373,9 +373,26 @@ enum Contestants {
             processes: { [["\($0.site.peers)/BenchHummingbird", $0.socket("hummingbird")]] },
             sockets: ["hummingbird"], without: ["environ": "no variables"]),
         Contestant(
+            name: "hummingbird-tcp", title: "Hummingbird, mod_proxy_http, TCP",
+            needs: [.file("BenchHummingbird"), .module("proxy_http")], modules: ["proxy", "proxy_http"],
+            httpd: { place in
+                ["/hello", "/app"].map {
+                    "ProxyPass \($0) http://127.0.0.1:\(place.backPort)\($0) enablereuse=on retry=0\n"
+                }.joined()
+            },
+            processes: {
+                [["\($0.site.peers)/BenchHummingbird", "\($0.backPort)", $0.socket("hummingbird-tcp")]]
+            },
+            sockets: ["hummingbird-tcp"], without: ["environ": "no variables"]),
+        Contestant(
             name: "hummingbird-embedded", title: "Hummingbird embedded",
-            needs: [.work("the adapter for Hummingbird is to come")],
-            httpd: { embedded($0, "HummingbirdBench", "HummingbirdBench") }),
+            needs: [.file("mod_swiftgi.so"), .file("libHummingbirdBench.so")],
+            httpd: { place in
+                """
+                LoadModule swiftgi_module \(place.site.peers)/mod_swiftgi.so
+                SwiftGIScriptAlias / \(place.site.peers)/libHummingbirdBench.so
+                """
+            }, without: ["environ": "no variables"]),
     ]
 }
 

@@ -30,7 +30,8 @@ final class RunningServer {
         port = try Ports.free()
         let directory = "\(site.root)/servers/\(contestant.name)"
         place = Contestant.Place(
-            site: site, directory: directory, port: port, children: setup.children, threads: setup.threads)
+            site: site, directory: directory, port: port, backPort: try Ports.free(), children: setup.children,
+            threads: setup.threads)
         try? FileManager.default.removeItem(atPath: directory)
         for name in ["", "/run", "/logs"] {
             try FileManager.default.createDirectory(atPath: directory + name, withIntermediateDirectories: true)

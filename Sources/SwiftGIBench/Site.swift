@@ -99,6 +99,7 @@ struct Site: Sendable {
         let sources = [
             "\(repository)/Tests/Benchmarks/Peers", "\(repository)/.build/bench/made",
             "\(repository)/.build/bench/hummingbird/release/BenchHummingbird",
+            "\(repository)/.build/bench/hummingbird/release/libHummingbirdBench.so",
             "\(repository)/.build/apache/.libs/mod_swiftgi.so",
             "\(repository)/.build/apache/.libs/swiftgi-supervisor", "\(repository)/.build/launcher/swiftgi-run",
         ]

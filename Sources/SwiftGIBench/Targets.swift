@@ -107,6 +107,15 @@ extension Report {
         Target(name: "file of 100 MiB, daemon: of a static file's", least: 0.95) {
             $0.ratio("file", "swiftgi-daemon", of: "static")
         },
+        Target(name: "hello, Hummingbird embedded: of it behind mod_proxy_http, Unix socket", least: 1.4) {
+            $0.ratio("hello", "hummingbird-embedded", of: "hummingbird")
+        },
+        Target(name: "hello, Hummingbird embedded: of it behind mod_proxy_http, TCP", least: 1.4) {
+            $0.ratio("hello", "hummingbird-embedded", of: "hummingbird-tcp")
+        },
+        Target(name: "json, Hummingbird embedded: of it behind mod_proxy_http, Unix socket", least: 1.4) {
+            $0.ratio("json", "hummingbird-embedded", of: "hummingbird")
+        },
         Target(name: "1 MiB down, embedded: of C's", least: 0.9) { $0.ratio("down", "swiftgi") },
         Target(name: "CPU at 1,000 connections of that at 16, embedded", least: 1.3, isMost: true) {
             $0.flatness("swiftgi")

@@ -113,15 +113,21 @@ public struct Body: ~Copyable {
 extension Body: Sendable {}
 
 extension Body {
+    /// This body behind a filter, which gets its bytes and gives those that are sent. A file is read, and
+    /// its length is unknown then.
+    ///
+    /// - Parameter filter: One that serves this response only.
+    public consuming func filtered(by filter: any BodyFilter) -> Body { self.filtered(by: [filter]) }
+
     /// This body behind filters.
-    consuming func filtered(by filters: [any BodyFilter]) -> Body {
+    package consuming func filtered(by filters: [any BodyFilter]) -> Body {
         if filters.isEmpty { return self }
         let last: ([UInt8]) throws -> [UInt8] = { bytes in
             try filters.reduce(bytes) { try $1.transformLast($0) }
         }
+        // What is there as a whole goes on as a whole, with its length.
         func whole(_ bytes: [UInt8]) -> Body.Content {
-            var rest: [UInt8]? = bytes
-            return .pull { try rest.take().map(last) }
+            do { return .bytes(try last(bytes)) } catch { return .pull { throw error } }
         }
         func pieces(_ next: @escaping () throws -> [UInt8]?) -> Body.Content {
             var isAtEnd = false

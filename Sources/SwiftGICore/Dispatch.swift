@@ -37,10 +37,12 @@ extension Exchange {
     }
 
     /// Calls the application and sends what it returns.
-    package func respond(_ application: Application) throws {
+    ///
+    /// - Parameter changes: What was made of the environ before.
+    package func respond(_ application: Application, changes: Environ.Changes? = nil) throws {
         waitsForClient = true
         defer { waitsForClient = false }
-        var environ = Environ(self)
+        var environ = Environ(self, changes: changes)
         let body = try application(&environ) { [self] status, fields, error in
             try startResponse(status, fields, error)
         }

@@ -9,10 +9,14 @@
 public struct Environ: ~Copyable {
     package let exchange: Exchange
     /// What the application changed; `nil` is what it removed.
-    private var changes: [String: (any Sendable)?]?
+    package private(set) var changes: Changes?
 
-    package init(_ exchange: Exchange) {
+    /// Entries by name; `nil` is one that was removed.
+    package typealias Changes = [String: (any Sendable)?]
+
+    package init(_ exchange: Exchange, changes: Changes? = nil) {
         self.exchange = exchange
+        self.changes = changes
     }
 
     /// A variable as text, or `nil` if there is none of that name.
@@ -47,7 +51,7 @@ public struct Environ: ~Copyable {
     }
 
     /// The textual form of a changed entry, which values of other owners don't have.
-    private static func text(_ value: (any Sendable)?, of key: String) -> String? {
+    package static func text(_ value: (any Sendable)?, of key: String) -> String? {
         if let text = value as? String { return text }
         return Exchange.textEntries.contains(key) ? value.map { "\($0)" } : nil
     }

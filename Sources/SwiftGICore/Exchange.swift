@@ -41,6 +41,11 @@ package final class Exchange {
     private var isFinished = false
     private var isWaitingForOutput = false
     private var isWriterWaiting = false
+    /// Told of each use of the request's streams, and whether the request is over then. For the
+    /// validator.
+    package var onUse: ((_ what: String, _ isFinished: Bool) -> Void)? {
+        didSet { has.insert(.observer) }
+    }
 
     /// What most requests don't have.
     private struct Rarities: OptionSet {
@@ -50,6 +55,7 @@ package final class Exchange {
         static let outputError = Self(rawValue: 2)
         static let errorLine = Self(rawValue: 4)
         static let finishActions = Self(rawValue: 8)
+        static let observer = Self(rawValue: 16)
     }
 
     package init(_ transport: any Transport) {
@@ -287,6 +293,7 @@ package final class Exchange {
     }
 
     private func requireOpen() throws(GatewayError) {
+        if has.contains(.observer) { onUse?("a write to the response", isFinished) }
         if let outputError { throw outputError }
         if isFinished || phase == .complete { throw GatewayError(.finished) }
     }
@@ -407,6 +414,7 @@ package final class Exchange {
     }
 
     private func requireInput() throws(GatewayError) {
+        if has.contains(.observer) { onUse?("a read of the input", isFinished) }
         if isFinished { throw GatewayError(.finished) }
         if has.contains(.inputError), let inputError { throw inputError }
     }
@@ -463,6 +471,7 @@ package final class Exchange {
     // MARK: Errors
 
     package func writeError(_ string: String) {
+        if has.contains(.observer) { onUse?("a write to the errors", isFinished) }
         errorLine += string
         var rest = errorLine[...]
         while let end = rest.utf8.firstIndex(of: 0x0A) {

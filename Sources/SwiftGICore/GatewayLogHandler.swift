@@ -11,6 +11,9 @@ package struct GatewayLogHandler: LogHandler {
     package var metadataProvider: Logger.MetadataProvider?
     package var logLevel: Logger.Level
 
+    /// What middleware knows of the request that the current task works for.
+    @TaskLocal package static var current: Logger.Metadata?
+
     private let label: String
     private let sink: Sink
 
@@ -32,6 +35,7 @@ package struct GatewayLogHandler: LogHandler {
     package func log(event: LogEvent) {
         var all = metadata
         if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
+        if let current = Self.current { all.merge(current) { $1 } }
         if let own = event.metadata { all.merge(own) { $1 } }
         var line = "\(label): \(event.message)"
         for (key, value) in all.sorted(by: { $0.key < $1.key }) { line += " \(key)=\(value)" }

@@ -1,33 +1,48 @@
 import Synchronization
 
-/// Runs the life of an application around its requests.
-///
-/// `init`, `run` and `shutdown` are tasks of the process's concurrency pool. A thread waits for
-/// the server's word to stop and starts what follows, because that word may come in a signal
-/// handler, where nothing but posting a semaphore is permitted.
-package enum Lifecycle<Hosted: ApplicationLifecycle> {
-    /// Makes the application and waits until it is made.
+/// An application that was made: what serves, and what goes on beside the requests.
+package struct LivingApplication: Sendable {
+    package let entry: RunningApplication.Entry
+    package let run: @Sendable () async throws -> Void
+    package let shutdown: @Sendable () async throws -> Void
+
+    package init(
+        _ entry: RunningApplication.Entry, run: @escaping @Sendable () async throws -> Void,
+        shutdown: @escaping @Sendable () async throws -> Void
+    ) {
+        self.entry = entry
+        self.run = run
+        self.shutdown = shutdown
+    }
+
+    /// Makes an application, waits until it is made, and lets it run.
     ///
-    /// - Parameter entry: What of it serves the requests.
-    /// - Throws: What its `init` throws.
+    /// `make`, `run` and `shutdown` are tasks of the process's concurrency pool. A thread waits for
+    /// the server's word to stop and starts what follows, because that word may come in a signal
+    /// handler, where nothing but posting a semaphore is permitted.
+    ///
+    /// - Parameters:
+    ///   - label: The label of the logger that the application gets.
+    ///   - make: Makes it.
+    /// - Throws: What `make` throws.
     package static func start(
-        _ host: some GatewayHost, entry: (Hosted) -> RunningApplication.Entry
+        _ host: some GatewayHost, label: String,
+        _ make: @escaping @Sendable (Startup) async throws -> LivingApplication
     ) throws -> RunningApplication {
-        if !Hosted.bootstrapsLogging { host.bootstrapLogging() }
         let startup = Startup(
-            server: host.traits.mode, software: host.software, logger: host.logger(label: "\(Hosted.self)"))
-        let made = Handover<Result<Hosted, any Error>>()
+            server: host.traits.mode, software: host.software, logger: host.logger(label: label))
+        let made = Handover<Result<LivingApplication, any Error>>()
         Task.detached {
             do {
-                made.give(.success(try await Hosted(startup)))
+                made.give(.success(try await make(startup)))
             } catch {
                 made.give(.failure(error))
             }
         }
-        let hosted = try made.take().get()
+        let living = try made.take().get()
         let run = Task.detached {
             do {
-                try await hosted.run()
+                try await living.run()
             } catch is CancellationError {
             } catch {
                 host.log(.error, "SGI0211: run() of the application failed: \(error)")
@@ -43,7 +58,7 @@ package enum Lifecycle<Hosted: ApplicationLifecycle> {
                     run.cancel()
                     await run.value
                     do {
-                        try await hosted.shutdown()
+                        try await living.shutdown()
                     } catch {
                         host.log(.error, "SGI0212: shutdown() of the application failed: \(error)")
                     }
@@ -56,11 +71,28 @@ package enum Lifecycle<Hosted: ApplicationLifecycle> {
             run.cancel()
             throw error
         }
-        return RunningApplication(entry(hosted)) { grace in
+        return RunningApplication(living.entry) { grace in
             stop.post()
             if !stopped.wait(milliseconds: grace) {
                 host.log(.error, "SGI0213: the application did not end within \(grace) ms")
             }
+        }
+    }
+}
+
+/// Runs the life of an application around its requests.
+package enum Lifecycle<Hosted: ApplicationLifecycle> {
+    /// Makes the application, waits until it is made, and lets it run.
+    ///
+    /// - Parameter entry: What of it serves the requests.
+    /// - Throws: What its `init` throws.
+    package static func start(
+        _ host: some GatewayHost, entry: @escaping @Sendable (Hosted) -> RunningApplication.Entry
+    ) throws -> RunningApplication {
+        if !Hosted.bootstrapsLogging { host.bootstrapLogging() }
+        return try LivingApplication.start(host, label: "\(Hosted.self)") { startup in
+            let hosted = try await Hosted(startup)
+            return LivingApplication(entry(hosted), run: hosted.run, shutdown: hosted.shutdown)
         }
     }
 }

@@ -37,7 +37,8 @@ import Glibc
 
 /// A thread of our own that runs a closure and ends.
 ///
-/// It takes on the signal mask of the thread that starts it.
+/// It takes no signals but those that say what it did itself: the others are for threads that know what
+/// to do with them.
 package enum DetachedThread {
     private final class Start: Sendable {
         let body: @Sendable () -> Void
@@ -49,6 +50,13 @@ package enum DetachedThread {
     package static func start(_ body: @escaping @Sendable () -> Void) throws(GatewayError) {
         var thread = pthread_t()
         let start = unsafe Unmanaged.passRetained(Start(body))
+        // A thread takes on the mask of the one that starts it.
+        var blocked = sigset_t()
+        var before = sigset_t()
+        unsafe sigfillset(&blocked)
+        for fault in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP] { unsafe sigdelset(&blocked, fault) }
+        unsafe pthread_sigmask(SIG_BLOCK, &blocked, &before)
+        defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
         // The thread takes over the reference that was retained for it.
         let error = unsafe pthread_create(
             &thread, nil,

@@ -171,7 +171,7 @@ struct ConformanceTests {
 }
 
 /// Calls `body` with a new directory, and removes it afterwards.
-private func withJournal(_ body: (String) async throws -> Void) async throws {
+func withJournal(_ body: (String) async throws -> Void) async throws {
     let directory = FileManager.default.temporaryDirectory.appending(component: "swiftgi-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: directory) }

@@ -4,6 +4,7 @@ import HTTPTypes
 import SwiftGIConformance
 import SwiftGIEmbedded
 import SwiftGITesting
+import SwiftGIValidator
 import Synchronization
 import Testing
 
@@ -29,10 +30,14 @@ final class MemoryConformanceClient: ConformanceClient {
     private let journal: String
     private let lines = Mutex<[String]>([])
 
-    init(_ contract: ConformanceContract, journal: String) {
-        gateway =
-            contract == .gateway
-            ? MemoryGateway(conformanceApplication) : MemoryGateway(handler: ConformanceHandler())
+    /// - Parameter isValidated: Whether the applications run under the validator.
+    init(_ contract: ConformanceContract, journal: String, isValidated: Bool = false) {
+        if contract == .gateway {
+            gateway = MemoryGateway(isValidated ? Validator().wrap(conformanceApplication) : conformanceApplication)
+        } else {
+            let handler = ConformanceHandler()
+            gateway = MemoryGateway(handler: isValidated ? Validator().wrap(handler) : handler)
+        }
         self.contract = contract
         self.journal = journal
     }

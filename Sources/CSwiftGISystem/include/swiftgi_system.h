@@ -64,6 +64,9 @@ int swiftgi_stop_signals(void);
  * false: of a library that was loaded into it. */
 bool swiftgi_is_program(void);
 
+/* A new file in `directory` that nobody else can open and that is gone when it is closed, or -1. */
+int swiftgi_open_unnamed(const char *directory);
+
 #ifdef __cplusplus
 }
 #endif

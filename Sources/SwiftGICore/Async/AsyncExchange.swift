@@ -47,6 +47,8 @@ package final class AsyncExchange: @unchecked Sendable {
     private let task: HandlerTask
     private let keepsTask: Bool
     private let handler: any RequestHandler
+    /// What was made of the environ before.
+    private let changes: Environ.Changes?
     private let transport: any AsyncTransport
     private let exchange: Exchange
     private var isHandled = false
@@ -64,9 +66,13 @@ package final class AsyncExchange: @unchecked Sendable {
     /// - Parameter keepsTask: Whether the handler may run in a task that the calling thread keeps, and
     ///   leave it for the next request. If not, it runs in a new one, which inherits the calling task's
     ///   context.
-    package init(_ transport: any AsyncTransport, _ handler: any RequestHandler, keepsTask: Bool = false) {
+    package init(
+        _ transport: any AsyncTransport, _ handler: any RequestHandler, changes: Environ.Changes? = nil,
+        keepsTask: Bool = false
+    ) {
         self.transport = transport
         self.handler = handler
+        self.changes = changes
         self.keepsTask = keepsTask
         exchange = Exchange(withoutWaiting: transport)
         task = HandlerTask.take(isKept: keepsTask)
@@ -85,7 +91,7 @@ package final class AsyncExchange: @unchecked Sendable {
     func handle() async {
         do {
             try await handler.handle(
-                request: exchange.makeRequest(), requestContext: RequestContext(self),
+                request: exchange.makeRequest(), requestContext: RequestContext(self, changes: changes),
                 reader: RequestReader(self), responseSender: ResponseSender(self))
         } catch {
             failure = error
@@ -222,7 +228,10 @@ package final class AsyncExchange: @unchecked Sendable {
     }
 
     private func end() -> Progress {
-        if !isHandled { exchange.log(.warning, "SGI0215: handler goes on after its request was cancelled") }
+        // A client that has got all of its response may go while the handler tidies up.
+        if !isHandled, !exchange.isComplete {
+            exchange.log(.warning, "SGI0215: handler goes on after its request was cancelled")
+        }
         // An error of the output that the handler has swallowed is one all the same.
         let error =
             cause ?? failure ?? exchange.outputError ?? (exchange.isComplete ? nil : GatewayError(.responseNotFinished))
@@ -389,6 +398,18 @@ package final class AsyncExchange: @unchecked Sendable {
         }
     }
 
+    /// Sends a whole response in the place of one of which nothing was sent, because of an error.
+    ///
+    /// - Throws: The error, if it is too late.
+    func respond(_ response: HTTPResponse, _ body: [UInt8], insteadBecauseOf error: any Error) async throws {
+        try await perform { exchange in
+            // What the handler wrote and what came of it belong together.
+            if let outputError = exchange.outputError { throw outputError }
+            try exchange.startResponse(response.status, response.headerFields, error)
+        }
+        try await finish(body, trailers: nil, known: Int64(body.count))
+    }
+
     private func end(_ exchange: Exchange, _ bytes: Span<UInt8>, _ trailers: HTTPFields?, known: Int64?) throws {
         try exchange.send(bytes, last: true, known: known, trailers: trailers.map(ResponseHead.checkTrailers))
     }
@@ -404,10 +425,10 @@ package final class AsyncExchange: @unchecked Sendable {
         while try await !perform({ [self] _ in isServerStopping }) { try await wait(.stop) }
     }
 
-    func snapshot() async throws -> EnvironSnapshot {
+    func snapshot() async throws -> [String: String] {
         try await perform { exchange in
             if exchange.isOver { throw GatewayError(.finished) }
-            return EnvironSnapshot(exchange.snapshot())
+            return exchange.snapshot()
         }
     }
 

@@ -5,7 +5,7 @@ public import HTTPTypes
 /// It is called on the thread that drives the request, which it blocks while it reads and writes, as
 /// it would be called by a server.
 public struct GatewayHandler: RequestHandler {
-    private let application: Application
+    package let application: Application
 
     /// A handler that calls an application.
     public init(_ application: @escaping Application) { self.application = application }
@@ -17,7 +17,8 @@ public struct GatewayHandler: RequestHandler {
     ) async throws {
         let transforms = responseSender.transforms
         let application = transforms.isEmpty ? application : transformed(application, by: transforms)
-        try await responseSender.exchange.perform { try $0.respond(application) }
+        let changes = requestContext.changes
+        try await responseSender.exchange.perform { try $0.respond(application, changes: changes) }
     }
 
     /// The application behind what middleware of the async contract wants of its response.
@@ -44,7 +45,7 @@ extension RequestHandler {
     public var application: Application {
         { environ, startResponse in
             let transport = BridgeTransport(environ)
-            let exchange = AsyncExchange(transport, self)
+            let exchange = AsyncExchange(transport, self, changes: environ.changes)
             let bridge = Bridge(transport, exchange)
             bridge.advance { exchange.start() }
             guard let head = transport.head else {

@@ -3,7 +3,7 @@ public import HTTPTypes
 /// Sends the response to a request, once: the call that sends it consumes the sender.
 public struct ResponseSender: ~Copyable, Sendable {
     let exchange: AsyncExchange
-    private(set) var transforms: [ResponseTransform] = []
+    package private(set) var transforms: [ResponseTransform] = []
 
     init(_ exchange: AsyncExchange) { self.exchange = exchange }
 
@@ -57,6 +57,9 @@ public struct ResponseSender: ~Copyable, Sendable {
         try await exchange.respond(response, body, trailers: trailers)
     }
 
+    /// What can still answer when the handler that gets this sender has failed.
+    public var errorResponder: ErrorResponder { ErrorResponder(exchange, transforms) }
+
     /// A sender that changes the response on its way: what middleware hands to the handler that it
     /// wraps.
     ///
@@ -65,6 +68,43 @@ public struct ResponseSender: ~Copyable, Sendable {
     ///   head if that changes.
     public consuming func transforming(_ transform: @escaping ResponseTransform) -> ResponseSender {
         ResponseSender(exchange, transforms + [transform])
+    }
+}
+
+/// Answers a request whose handler has failed: what a call of ``StartResponse`` with an error is in the
+/// async contract.
+///
+/// ```swift
+/// let responder = responseSender.errorResponder
+/// do {
+///     try await handler.handle(
+///         request: request, requestContext: requestContext, reader: reader, responseSender: responseSender)
+/// } catch {
+///     try await responder.respond(HTTPResponse(status: .internalServerError), Array("Sorry.\n".utf8), to: error)
+/// }
+/// ```
+public struct ErrorResponder: Sendable {
+    private let exchange: AsyncExchange
+    private let transforms: [ResponseTransform]
+
+    fileprivate init(_ exchange: AsyncExchange, _ transforms: [ResponseTransform]) {
+        self.exchange = exchange
+        self.transforms = transforms
+    }
+
+    /// Sends a whole response in the place of the one that the handler may have begun.
+    ///
+    /// - Parameters:
+    ///   - response: As for ``ResponseSender/send(_:)``.
+    ///   - body: The body.
+    ///   - error: What the handler threw.
+    /// - Throws: `error`, if the head was sent: the response is aborted then, and the error is for the
+    ///   server to log. Otherwise as ``ResponseSender/sendAndFinish(_:_:trailers:)``.
+    public func respond(_ response: HTTPResponse, _ body: [UInt8], to error: any Error) async throws {
+        var response = response
+        var body = body
+        for filter in transforms.apply(&response) { body = try filter.transformLast(body) }
+        try await exchange.respond(response, body, insteadBecauseOf: error)
     }
 }
 
@@ -108,7 +148,7 @@ extension BodyFilter {
 /// the response incomplete: when the handler returns the response is aborted.
 public struct ResponseWriter: ~Copyable, Sendable {
     /// The same, for helpers that write from several tasks.
-    let shared: SharedWriter
+    package let shared: SharedWriter
 
     init(_ exchange: AsyncExchange, _ filters: [any BodyFilter]) { shared = SharedWriter(exchange, filters) }
 
@@ -146,7 +186,7 @@ public struct ResponseWriter: ~Copyable, Sendable {
 
 /// A writer that can be copied. Whoever has one sees to it that what several tasks write does not
 /// get mixed up.
-struct SharedWriter: Sendable {
+package struct SharedWriter: Sendable {
     private let exchange: AsyncExchange
     private let filters: [any BodyFilter]
 
@@ -155,14 +195,14 @@ struct SharedWriter: Sendable {
         self.filters = filters
     }
 
-    func write(_ bytes: [UInt8]) async throws {
+    package func write(_ bytes: [UInt8]) async throws {
         if filters.isEmpty, try exchange.writeNow(bytes) { return }
         var bytes = bytes
         for filter in filters { bytes = try filter.transform(bytes) }
         try await exchange.write(bytes)
     }
 
-    func finish(_ bytes: [UInt8], trailers: HTTPFields?) async throws {
+    package func finish(_ bytes: [UInt8], trailers: HTTPFields?) async throws {
         var bytes = bytes
         for filter in filters { bytes = try filter.transformLast(bytes) }
         try await exchange.finish(bytes, trailers: trailers)

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 
 /// The applications, copied to where the user that httpd serves as can read them.
@@ -32,6 +33,21 @@ enum Applications {
         }
         return copy
     }()
+
+    /// What the frameworks' applications were built as; see `.ci/frameworks`.
+    static let frameworks =
+        Paths.environment("SWIFTGI_TEST_FRAMEWORKS") ?? "\(Paths.repository)/.build/frameworks/debug"
+
+    /// Puts an application of a framework beside the others. They are large: only when a test asks.
+    static func addFramework(_ name: String) throws {
+        try framework.withLock { added in
+            if !added.insert(name).inserted { return }
+            try FileManager.default.copyItem(atPath: "\(frameworks)/lib\(name).so", toPath: path(name))
+            chmod(path(name), 0o755)
+        }
+    }
+
+    private static let framework = Mutex<Set<String>>([])
 
     /// The same application under another name.
     static func copy(_ name: String, as other: String) throws {
