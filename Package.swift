@@ -93,6 +93,9 @@ if Context.environment["SWIFTGI_APPLICATIONS"] != nil {
     for target in package.targets where ["Conformance", "AsyncConformance"].contains(target.name) {
         target.dependencies.append("SwiftGIConformance")
     }
+    // A program, not a library.
+    package.targets.append(
+        .executableTarget(name: "Standalone", dependencies: ["SwiftGI"], path: "Tests/Applications/Standalone"))
     for target in package.targets where target.name == "ExecutorCost" {
         target.dependencies.append("SwiftGICore")
     }

@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define FLOW_NAME "SWIFTGI_FLOW"
@@ -149,6 +150,26 @@ static void clear_waker(swiftgi_waker *waker)
     if (read(waker->fd, &count, sizeof(count)) < 0) return;
 }
 
+/* What requests that wait must leave of the process's descriptors: libdispatch ends the
+ * process if it finds none when it looks after its threads, and a log that is opened, or a
+ * client that is accepted, needs one too. */
+#define DESCRIPTOR_RESERVE 16
+
+/* A descriptor to wake by, or -1. */
+static int open_waker(void)
+{
+    struct rlimit limit;
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    /* The lowest number that is free is taken: a high one says that few are. */
+    if (fd >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY
+        && (rlim_t)fd + DESCRIPTOR_RESERVE >= limit.rlim_cur) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 static swiftgi_waker *make_waker(void)
 {
     swiftgi_waker *waker;
@@ -163,7 +184,7 @@ static swiftgi_waker *make_waker(void)
     if (!waker) {
         waker = malloc(sizeof(*waker));
         if (!waker) return NULL;
-        waker->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        waker->fd = open_waker();
         if (waker->fd < 0) {
             free(waker);
             return NULL;
@@ -428,7 +449,10 @@ static void wake_watcher(void)
 {
     static const uint64_t one = 1;
 
-    if (watcher.control >= 0 && write(watcher.control, &one, sizeof(one)) < 0) return;
+    /* Whoever stops the process comes without the mutex, maybe in a signal's handler. */
+    int control = __atomic_load_n(&watcher.control, __ATOMIC_ACQUIRE);
+
+    if (control >= 0 && write(control, &one, sizeof(one)) < 0) return;
 }
 
 /* The watcher's mutex is held. */
@@ -542,14 +566,15 @@ static int start_watcher(void)
     struct epoll_event event = { .events = EPOLLIN, .data.u64 = UINT64_MAX };
     sigset_t all, before;
     pthread_t thread;
-    int failed;
+    int control, failed;
 
     if (watcher.epoll >= 0) return 1;
     watcher.epoll = epoll_create1(EPOLL_CLOEXEC);
-    watcher.control = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    control = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    __atomic_store_n(&watcher.control, control, __ATOMIC_RELEASE);
     watcher.free = -1;
-    if (watcher.epoll < 0 || watcher.control < 0
-        || epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, watcher.control, &event) < 0) {
+    if (watcher.epoll < 0 || control < 0
+        || epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, control, &event) < 0) {
         failed = 1;
     }
     else {
@@ -560,9 +585,10 @@ static int start_watcher(void)
         if (!failed) pthread_detach(thread);
     }
     if (failed) {
+        __atomic_store_n(&watcher.control, -1, __ATOMIC_RELEASE);
         if (watcher.epoll >= 0) close(watcher.epoll);
-        if (watcher.control >= 0) close(watcher.control);
-        watcher.epoll = watcher.control = -1;
+        if (control >= 0) close(control);
+        watcher.epoll = -1;
     }
     return !failed;
 }

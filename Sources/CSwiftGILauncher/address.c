@@ -15,8 +15,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 1024
-
 bool launch_is_listening(int descriptor)
 {
     int is_listening = 0;
@@ -161,7 +159,8 @@ bool launch_listen(launch_options *options)
         return false;
     }
     options->is_bound_here = true;
-    if (listen(options->listener, BACKLOG) != 0) return refuse(options, strerror(errno));
+    if (listen(options->listener, options->backlog) != 0)
+        return refuse(options, strerror(errno));
     return true;
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -150,6 +151,19 @@ static void tell_reached(void *context, uint32_t limit)
     tell(w->descriptor, limit == SWIFTGI_REACHED_INACTIVITY ? 'i' : 'm');
 }
 
+/* Each connection takes a descriptor, and the application wants some, too: as many as there may be
+ * without asking anybody. */
+static void raise_descriptor_limit(const launch_options *options)
+{
+    rlim_t wanted =
+        (options->serve.max_connections ? options->serve.max_connections : 4096) + 1024;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int launch_serve(const launch_options *options, const swiftgi_application_table *table,
                  int ready)
 {
@@ -158,6 +172,7 @@ int launch_serve(const launch_options *options, const swiftgi_application_table 
     const char *script_name = options->script_name;
     watcher supervisor = { .descriptor = ready, .stays = options->ready >= 0 };
 
+    if (options->protocol != SWIFTGI_SERVE_CGI) raise_descriptor_limit(options);
     if (!table) table = load(options);
     if (!table) return SWIFTGI_EXIT_CANNOT_START;
     if (!swiftgi_application_is_usable(table) || !swiftgi_application_can_serve(table)) {
@@ -217,7 +232,10 @@ static int trusted_arguments(int argc, char *const argv[], bool has_table)
 int swiftgi_launch(int argc, char *const argv[], const void *table)
 {
     static const char software[] = LAUNCH_SOFTWARE;
-    launch_options options = { .listener = -1, .socket_mode = -1, .ready = -1 };
+    launch_options options = { .listener = -1,
+                               .socket_mode = -1,
+                               .backlog = 65535,
+                               .ready = -1 };
     int status;
 
     options.program = argc > 0 ? argv[0] : "swiftgi-run";

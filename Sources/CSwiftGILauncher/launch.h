@@ -20,6 +20,7 @@ typedef struct launch_options {
     uint32_t protocol; /* 0: to be recognised */
     int processes;     /* 0: no supervision */
     int socket_mode;   /* -1: as the umask says */
+    int backlog;       /* connections that wait to be accepted */
     uint64_t max_requests;
     int listener; /* -1: none yet */
     bool is_bound_here;

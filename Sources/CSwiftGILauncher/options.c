@@ -47,6 +47,8 @@ static const struct option_entry {
       "replace a process after so many requests, up to a tenth more" },
     { "max-connections", "N", COUNT, MEMBER(serve.max_connections), 1, 1000000, 0,
       "connections of web servers at a time, in each process (4096)" },
+    { "backlog", "N", COUNT, MEMBER(backlog), 1, 65535, 0,
+      "connections that wait to be accepted (as many as net.core.somaxconn says)" },
     { "max-body", "SIZE", SIZE, MEMBER(serve.max_body), 1, INT64_MAX, 0,
       "the largest body of a request: 64M (any)" },
     { "io-timeout", "TIME", TIME, MEMBER(serve.io_timeout), 1, INT32_MAX, 0,

@@ -182,8 +182,11 @@ static void stop_all(supervisor *s, int signal)
 
 static void ended(supervisor *s, worker *w, int status)
 {
-    bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == SWIFTGI_EXIT_OK;
-    bool was_leaving = w->is_leaving, is_proven = now() - w->start > PROVEN;
+    bool was_leaving = w->is_leaving;
+    /* Who is told to end before he serves ends by the signal itself. */
+    bool is_clean = (WIFEXITED(status) && WEXITSTATUS(status) == SWIFTGI_EXIT_OK)
+                    || (was_leaving && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    bool is_proven = now() - w->start > PROVEN;
     int pid = (int)w->pid;
 
     if (w->ready >= 0) close(w->ready);

@@ -11,6 +11,7 @@
 #include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
@@ -57,6 +58,15 @@ int swiftgi_eventfd(void)
 int swiftgi_accept(int listener)
 {
     return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+int64_t swiftgi_sendfile(int output, int file, int64_t *offset, size_t count)
+{
+    off64_t position = *offset;
+    int64_t sent = sendfile64(output, file, &position, count);
+
+    *offset = position;
+    return sent;
 }
 
 int swiftgi_peer_user(int connection, uint32_t *user)

@@ -59,7 +59,7 @@ final class Bench {
             }
         }
         let wanted = Scenario.all.filter {
-            scenarios.isEmpty ? !(isQuick && $0.isLong) : scenarios.contains($0.name)
+            scenarios.isEmpty ? !(isQuick && $0.isLong) : $0.isNamed(in: scenarios)
         }
         let curves = Curve.all.filter { scenarios.isEmpty || scenarios.contains($0.name) }
         var servers: [RunningServer] = []
@@ -76,13 +76,23 @@ final class Bench {
                 servers = []
                 setup = nil
                 try runColdStart(scenario)
+            } else if case .cgi = scenario.kind {
+                try runCGI(scenario)
+            } else if case .capacity = scenario.kind {
+                servers = []
+                setup = nil
+                try runCapacity(scenario)
             } else {
                 if setup != scenario.setup {
                     servers = []
-                    servers = try start(scenario.setup, for: scenario)
+                    // Whoever takes part in any of those that are set up like that.
+                    let alike = wanted.filter { $0.setup == scenario.setup && $0.isOfServers }
+                    let named = alike.compactMap(\.only)
+                    let names: Set<String>? = named.count == alike.count ? Set(named.joined()) : nil
+                    servers = try start(scenario.setup, for: scenario, names)
                     setup = scenario.setup
                 }
-                try run(scenario, servers)
+                try run(scenario, servers.filter { takesPart($0.contestant, scenario.only) })
             }
             say(report.table(of: scenario))
         }
@@ -90,10 +100,14 @@ final class Bench {
         if !curves.isEmpty { try run(curves) }
     }
 
-    /// Starts everyone who is there.
-    private func start(_ setup: Setup, for scenario: Scenario) throws -> [RunningServer] {
+    private func takesPart(_ contestant: Contestant, _ names: Set<String>?) -> Bool {
+        names?.contains(contestant.name) ?? true || contestant.name == Contestants.limit
+    }
+
+    /// Starts everyone who is there, or those of them who are named.
+    private func start(_ setup: Setup, for scenario: Scenario, _ names: Set<String>?) throws -> [RunningServer] {
         var servers: [RunningServer] = []
-        for contestant in contestants where report.absent[contestant.name] == nil {
+        for contestant in contestants where report.absent[contestant.name] == nil && takesPart(contestant, names) {
             if setup.hasTLS, contestant.without[scenario.name] != nil { continue }
             try Interruption.check()
             do {
@@ -267,6 +281,67 @@ final class Bench {
             throw Failure("cost: status \(status): \(command.output)")
         }
         return (time / 1000, allocations)
+    }
+
+    private func runCGI(_ scenario: Scenario) throws {
+        for (name, command) in CGIStart.programs(site) {
+            do {
+                let start = CGIStart(command, site, processors: serverProcessors)
+                for round in 0...rounds {
+                    try Interruption.check()
+                    let sample = try start.measure(count: isQuick ? 20 : 100)
+                    // The first is for the page cache.
+                    if round > 0 { report.add(sample, scenario.name, name) }
+                }
+            } catch let failure as Failure {
+                report.failures[scenario.name, default: [:]][name] = failure.description
+                report.drop(scenario.name, name)
+            }
+        }
+        // Behind httpd, a request after the other.
+        let contestant = Contestants.cgi
+        if let reason = contestant.absence(site) {
+            report.failures[scenario.name, default: [:]][contestant.name] = reason
+            return
+        }
+        do {
+            let server = try RunningServer(contestant, Setup(), site, processors: serverProcessors)
+            try server.start()
+            _ = try Check.answer(server, Request(path: "/hello"), expected: Site.hello, reference: nil)
+            for _ in 0..<rounds {
+                try Interruption.check()
+                let sample = try measure(server, Request(path: "/hello"), .wrk(connections: 1), seconds: seconds)
+                report.add(sample, scenario.name, contestant.name)
+            }
+        } catch let failure as Failure {
+            note(scenario, contestant, failure)
+        }
+    }
+
+    // MARK: Capacity
+
+    private func runCapacity(_ scenario: Scenario) throws {
+        for load in Capacity.loads {
+            for point in isQuick ? Capacity.quickPoints : Capacity.points {
+                let contestant = Contestants.capacity(point)
+                if let reason = contestant.absence(site) {
+                    report.failures[scenario.name, default: [:]][load.name] = reason
+                    break
+                }
+                do {
+                    try Interruption.check()
+                    let server = try RunningServer(contestant, Setup(), site, processors: serverProcessors)
+                    try server.start()
+                    for _ in 0..<(isQuick ? 1 : min(rounds, 3)) {
+                        var sample = try measure(server, load.request, load.load, seconds: max(seconds, 1))
+                        sample.more = ["application_kib": Double(Capacity.memory(server))]
+                        report.add(sample, scenario.name, "\(load.name) \(point)")
+                    }
+                } catch let failure as Failure {
+                    note(scenario, contestant, failure)
+                }
+            }
+        }
     }
 
     // MARK: Streams

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Everyone who takes part. What doesn't exist yet has its entry already: it is absent until its
 /// product is there.
 enum Contestants {
@@ -100,7 +102,11 @@ enum Contestants {
         Contestant(
             name: "swiftgi-nginx", title: "SwiftGI FastCGI, nginx",
             needs: launcherNeeds + [.program("nginx")], httpd: nil,
-            processes: { place in launch(place) + [try Nginx.command(place, forwarding: launched.map(\.name))] },
+            processes: { place in
+                launch(place) + [
+                    try Nginx.command(place, forwarding: launched.map { ($0.name, [place.socket($0.name)]) })
+                ]
+            },
             sockets: launched.map(\.name), without: ["http2": "its nginx has no TLS here"]),
     ]
 
@@ -119,6 +125,51 @@ enum Contestants {
                 "\(place.site.peers)/lib\($0.library).so",
             ]
         }
+    }
+
+    /// Who takes part in `cgi` behind httpd.
+    static let cgi = Contestant(
+        name: "mod_cgid", title: "SwiftGI, mod_cgid", needs: launcherNeeds + [.module("cgid")],
+        modules: ["alias", "cgid", "env"],
+        httpd: { place in
+            """
+            \(trustedLength)
+            ScriptSock \(place.directory)/run/cgid
+            ScriptAlias /hello \(place.directory)/hello.cgi
+            """
+        },
+        processes: { place in
+            let script = "\(place.directory)/hello.cgi"
+            try "#!\(place.site.peers)/swiftgi-run \(place.site.peers)/libHello.so\n"
+                .write(toFile: script, atomically: false, encoding: .utf8)
+            chmod(script, 0o755)
+            return []
+        })
+
+    /// Who takes part in `capacity`: application servers on loopback addresses of their own behind one nginx.
+    static func capacity(_ point: Capacity.Point) -> Contestant {
+        Contestant(
+            name: "capacity", title: "SwiftGI FastCGI, nginx", needs: launcherNeeds + [.program("nginx")],
+            httpd: nil,
+            processes: { place in
+                var commands: [[String]] = []
+                var forwarding: [(String, [String])] = []
+                for (name, library) in launched {
+                    var addresses: [String] = []
+                    for machine in 0..<point.machines {
+                        let address = "127.0.0.\(machine + 2):\(try Ports.free())"
+                        addresses.append(address)
+                        commands.append(
+                            [
+                                "\(place.site.peers)/swiftgi-run", "--fastcgi", address, "--processes",
+                                "\(point.processes)", "--threads", "\(point.threads)", "--script-name", "/\(name)",
+                                "--log-level", "error", "\(place.site.peers)/lib\(library).so",
+                            ])
+                    }
+                    forwarding.append((name, addresses))
+                }
+                return commands + [try Nginx.command(place, forwarding: forwarding)]
+            })
     }
 
     /// Who takes part in `streams`, with the samples for applications.
@@ -187,16 +238,31 @@ enum Contestants {
     /// Since 2.4.59 httpd drops the Content-Length that a FastCGI application sends, and chunks.
     private static let trustedLength = "SetEnv ap_trust_cgilike_cl 1\n"
 
+    /// As many as there may be connections: libfcgi has a thread wait on each, and there are two pools of them.
+    private static func fcgiThreads(_ place: Contestant.Place) -> Int { 2 * place.children * place.threads + 8 }
+
     private static func forwarding(_ site: Site) -> [Contestant] {
         [
-            // As many threads as httpd has connections: each holds one.
             Contestant(
                 name: "fcgi-c", title: "libfcgi in C, mod_proxy_fcgi", needs: [.file("fcgi"), .module("proxy_fcgi")],
                 modules: ["proxy", "proxy_fcgi", "env"], httpd: { trustedLength + $0.proxy("fcgi", "fcgi") },
-                processes: {
-                    [["\($0.site.peers)/fcgi", $0.socket("fcgi"), "\(2 * $0.children * $0.threads + 8)"]]
-                },
+                processes: { [["\($0.site.peers)/fcgi", $0.socket("fcgi"), "\(fcgiThreads($0))"]] },
                 sockets: ["fcgi"]),
+            Contestant(
+                name: "fcgi-c-nginx", title: "libfcgi in C, nginx", needs: [.file("fcgi"), .program("nginx")],
+                httpd: nil,
+                processes: { place in
+                    [
+                        ["\(place.site.peers)/fcgi", place.socket("fcgi"), "\(fcgiThreads(place))"],
+                        try Nginx.command(
+                            place, forwarding: [("hello", [place.socket("fcgi")]), ("app", [place.socket("fcgi")])]),
+                    ]
+                },
+                sockets: ["fcgi"],
+                without: [
+                    "http2": "its nginx has no TLS here", "c1000": "a thread for each connection",
+                    "wait": "a thread for each connection",
+                ]),
             Contestant(
                 name: "mod_fcgid", title: "libfcgi in C, mod_fcgid", needs: [.file("fcgi"), .module("fcgid")],
                 modules: ["fcgid", "alias", "mime"],
@@ -324,22 +390,26 @@ enum Nginx {
                 """)
     }
 
-    /// The same for an nginx on the port that passes requests on to FastCGI servers, each below the path
-    /// that its socket is called.
-    static func command(_ place: Contestant.Place, forwarding names: [String]) throws -> [String] {
+    /// The same for an nginx on the port that passes requests on to FastCGI servers.
+    ///
+    /// - Parameter places: Below which path they are, and the sockets or addresses of each.
+    static func command(
+        _ place: Contestant.Place, forwarding places: [(path: String, addresses: [String])]
+    ) throws -> [String] {
         try command(
             place, listening: "127.0.0.1:\(place.port)", workers: place.children,
-            upstreams: names.map {
-                "upstream \($0) { server unix:\(place.socket($0)); keepalive 1000; }\n"
+            upstreams: places.map { path, addresses in
+                let servers = addresses.map { "server \($0.hasPrefix("/") ? "unix:" : "")\($0);" }
+                return "upstream \(path) { \(servers.joined(separator: " ")) keepalive 1000; }\n"
             }.joined(),
-            locations: names.map {
+            locations: places.map {
                 """
-                location /\($0) {
+                location /\($0.path) {
                     include /etc/nginx/fastcgi_params;
                     fastcgi_keep_conn on;
                     fastcgi_buffering off;
                     fastcgi_request_buffering off;
-                    fastcgi_pass \($0);
+                    fastcgi_pass \($0.path);
                 }
 
                 """

@@ -38,7 +38,18 @@ struct ProcessTree {
     }
 
     /// Memory in KiB: a page that several share counts as a part for each.
-    var memory: Int {
+    var memory: Int { Self.memory(pids) }
+
+    /// The same of those that run a program of that name.
+    func memory(of program: String) -> Int {
+        Self.memory(
+            pids.filter { pid in
+                (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/exe"))?
+                    .hasSuffix("/" + program) ?? false
+            })
+    }
+
+    private static func memory(_ pids: [pid_t]) -> Int {
         pids.reduce(0) { sum, pid in
             let rollup = (try? String(contentsOfFile: "/proc/\(pid)/smaps_rollup", encoding: .utf8)) ?? ""
             let line = rollup.split(separator: "\n").first { $0.hasPrefix("Pss:") }

@@ -147,6 +147,8 @@ struct Report {
             switch scenario.kind {
             case .executor: executorLines
             case .streams: streamLines
+            case .cgi: cgiLines
+            case .capacity: capacityLines
             default: loadLines(scenario)
             }
         var result = "\n\(scenario.name): \(scenario.title)\n" + Self.aligned(lines, hasRemarks: true)
@@ -178,6 +180,35 @@ struct Report {
                 text(row.more["hello_idle_p50_us"], 0), text(row.more["hello_busy_p50_us"], 0),
                 text(row.processor, 1), remarks["streams"]?[row.contestant] ?? "",
             ])
+        }
+        return lines
+    }
+
+    private var cgiLines: [[String]] {
+        var lines = [["", "first byte p50 ms", "p99 ms", "±%", "CPU ms", ""]]
+        for row in rows(of: "cgi") {
+            lines.append([
+                row.contestant, text(row.p50 / 1000, 2), text(row.p99 / 1000, 2), text(row.spread * 100, 1),
+                text(row.processor / 1000, 2), remarks["cgi"]?[row.contestant] ?? "",
+            ])
+        }
+        return lines
+    }
+
+    private var capacityLines: [[String]] {
+        var lines = [["machines x processes x threads", "req/s", "±%", "p50 ms", "CPU µs", "MiB", ""]]
+        let rows = rows(of: "capacity")
+        for load in Capacity.loads {
+            for point in Capacity.points + Capacity.quickPoints {
+                guard let row = rows.first(where: { $0.contestant == "\(load.name) \(point)" }),
+                    !lines.contains(where: { $0[0] == row.contestant })
+                else { continue }
+                lines.append([
+                    row.contestant, text(row.throughput, 0), text(row.spread * 100, 1), text(row.p50 / 1000, 2),
+                    text(row.processor, 1), text(row.more["application_kib"].map { $0 / 1024 }, 1),
+                    remarks["capacity"]?[row.contestant] ?? "",
+                ])
+            }
         }
         return lines
     }

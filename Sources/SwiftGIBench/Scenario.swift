@@ -8,6 +8,10 @@ struct Scenario: Sendable {
     var leastSeconds = 0.0
     /// Whether `QUICK=1` leaves it out unless it is named.
     var isLong = false
+    /// What names it along with others.
+    var group: String?
+    /// Who takes part beside the handler in C; `nil` for everybody.
+    var only: Set<String>?
 
     enum Kind: Sendable {
         case load(Request, Load)
@@ -19,7 +23,27 @@ struct Scenario: Sendable {
         case executor
         /// Streams of events that wait; only the async contract has them.
         case streams
+        /// A process for each request.
+        case cgi
+        /// Application servers by the number of their threads, processes and machines.
+        case capacity
     }
+
+    /// Whether all contestants' servers run meanwhile.
+    var isOfServers: Bool {
+        switch kind {
+        case .load, .memory: true
+        default: false
+        }
+    }
+
+    /// Whether this is among what a list names; everything is if there is none.
+    func isNamed(in names: Set<String>) -> Bool {
+        names.contains(name) || (group.map { names.contains($0) } ?? false)
+    }
+
+    /// Who takes part in the scenarios that compare FastCGI servers: each behind both web servers.
+    private static let fastCGI: Set = ["swiftgi-fcgi", "swiftgi-nginx", "fcgi-c", "fcgi-c-nginx"]
 
     static let all: [Scenario] = [
         Scenario(
@@ -57,6 +81,13 @@ struct Scenario: Sendable {
             name: "http2", title: "hello, HTTP/2 and TLS, 4 connections of 32 streams",
             setup: Setup(hasTLS: true),
             kind: .load(Request(path: "/hello"), .h2load(connections: 4, streams: 32))),
+        Scenario(
+            name: "fastcgi-hello", title: "FastCGI: hello, 16 connections",
+            kind: .load(Request(path: "/hello"), .wrk(connections: 16)), group: "fastcgi", only: fastCGI),
+        Scenario(
+            name: "fastcgi-100k", title: "FastCGI: 100 KiB, 16 connections",
+            kind: .load(Request(path: "/app/body/102400"), .bulk(connections: 16)), group: "fastcgi", only: fastCGI),
+        Scenario(name: "cgi", title: "CGI: from the start of the process to the first byte", kind: .cgi),
         Scenario(name: "cold", title: "cold start to first response", kind: .coldStart),
         Scenario(
             name: "memory", title: "memory with 10 processes of httpd", setup: Setup(children: 10), kind: .memory),
@@ -64,6 +95,9 @@ struct Scenario: Sendable {
         Scenario(
             name: "streams", title: "streams that wait, an event a second each, one child of 16 threads",
             setup: Setup(threads: 16, asyncFactor: 700), kind: .streams, isLong: true),
+        Scenario(
+            name: "capacity", title: "FastCGI behind nginx, by machines, processes and threads", kind: .capacity,
+            isLong: true),
     ]
 }
 

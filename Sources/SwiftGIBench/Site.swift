@@ -106,6 +106,7 @@ struct Site: Sendable {
         for name in ["Hello", "AsyncHello", "ExecutorCost", "Events", "Bench", "AsyncBench"] {
             try copy("\(repository)/.build/apps/release/lib\(name).so")
         }
+        try copy("\(repository)/.build/apps/release/Standalone")
     }
 
     private func copy(_ source: String) throws {

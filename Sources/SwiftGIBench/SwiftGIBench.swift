@@ -33,7 +33,7 @@ struct Compare: ParsableCommand {
     var directory = ".build/bench"
 
     func validate() throws {
-        let scenarios = Scenario.all.map(\.name) + Curve.all.map(\.name)
+        let scenarios = Scenario.all.map(\.name) + Set(Scenario.all.compactMap(\.group)) + Curve.all.map(\.name)
         for name in Self.names(scenario) where !scenarios.contains(name) {
             throw ValidationError("no scenario \(name); there are \(scenarios.joined(separator: ", "))")
         }

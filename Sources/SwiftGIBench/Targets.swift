@@ -29,7 +29,7 @@ extension Report {
 
     /// The least of a contestant's ratios to some others, over all scenarios where both have figures.
     private func leastLead(_ contestant: String, over others: [String]) -> Double? {
-        Scenario.all.filter { !["cold", "memory", "executor", "streams"].contains($0.name) }
+        Scenario.all.filter { !["cold", "memory", "executor", "streams", "cgi", "capacity"].contains($0.name) }
             .flatMap { scenario in others.compactMap { ratio(scenario.name, contestant, of: $0) } }.min()
     }
 
@@ -113,6 +113,18 @@ extension Report {
         },
         Target(name: "CPU at 1,000 connections of that at 16, async", least: 1.3, isMost: true) {
             $0.flatness("swiftgi-async")
+        },
+        Target(name: "FastCGI hello, nginx: throughput of libfcgi's", least: 0.95) {
+            $0.ratio("fastcgi-hello", "swiftgi-nginx", of: "fcgi-c-nginx")
+        },
+        Target(name: "FastCGI hello, mod_proxy_fcgi: throughput of libfcgi's", least: 0.95) {
+            $0.ratio("fastcgi-hello", "swiftgi-fcgi", of: "fcgi-c")
+        },
+        Target(name: "FastCGI 100 KiB, nginx: throughput of libfcgi's", least: 0.95) {
+            $0.ratio("fastcgi-100k", "swiftgi-nginx", of: "fcgi-c-nginx")
+        },
+        Target(name: "FastCGI 100 KiB, mod_proxy_fcgi: throughput of libfcgi's", least: 0.95) {
+            $0.ratio("fastcgi-100k", "swiftgi-fcgi", of: "fcgi-c")
         },
         Target(name: "executor by itself: µs", least: 1.5, isMost: true) { $0.executor?.processor },
         Target(name: "executor by itself: allocations", least: 12, isMost: true) { $0.executor?.more["allocations"] },

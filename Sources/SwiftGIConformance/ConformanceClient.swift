@@ -75,6 +75,9 @@ package struct ConformanceResponse: Sendable {
     ///
     /// Where its end is the message's, a reset.
     package let isCut: Bool
+    /// Whether a web server before the gateway has answered in place of a response that ended early:
+    /// nothing of that had left when it did.
+    package let isReplaced: Bool
     /// Whether 100 came before the final status.
     package let isContinued: Bool
     /// One for each read that brought some of the body.
@@ -82,13 +85,14 @@ package struct ConformanceResponse: Sendable {
 
     package init(
         status: Int, reason: String, headers: [(name: String, value: String)], body: [UInt8], isCut: Bool,
-        isContinued: Bool = false, arrivals: [Arrival] = []
+        isReplaced: Bool = false, isContinued: Bool = false, arrivals: [Arrival] = []
     ) {
         self.status = status
         self.reason = reason
         self.headers = headers
         self.body = body
         self.isCut = isCut
+        self.isReplaced = isReplaced
         self.isContinued = isContinued
         self.arrivals = arrivals
     }

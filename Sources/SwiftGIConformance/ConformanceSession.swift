@@ -93,7 +93,19 @@ extension ConformanceResponse {
 
     /// A response that ended early, or that became a 500 because nothing of it was sent.
     func requireFailure() throws(ConformanceFailure) {
-        try require(isCut || status == 500, "the response looks complete: \(status), \(body.count) bytes")
+        if !isReplaced, status != 500 { try requireCut() }
+    }
+
+    /// A response that began like that and ended early; or what a web server that had passed nothing of it
+    /// on has made of that.
+    func requireCut(
+        _ expected: Int? = nil, text: String? = nil, field: (name: String, value: String)? = nil
+    ) throws(ConformanceFailure) {
+        if isReplaced { return }
+        try require(isCut, "the response looks complete: \(status), \(body.count) bytes")
+        if let expected { try require(status, equals: expected, "the status") }
+        if let text { try require(self.text, equals: text, "the body") }
+        if let field { try require(values(field.name), equals: [field.value], field.name) }
     }
 
     func requireReport(_ expected: [String: String]) throws(ConformanceFailure) {

@@ -75,6 +75,8 @@ import Testing
 struct ApacheConformanceClient: ConformanceClient {
     let port: Int
     let scriptName: String
+    /// Whether the server forwards: then it may answer in place of a response that fails.
+    var isFront = false
 
     func send(_ request: ConformanceRequest) async throws -> ConformanceResponse {
         try await withCheckedThrowingContinuation { continuation in
@@ -108,11 +110,14 @@ struct ApacheConformanceClient: ConformanceClient {
             let isCut = try collector.collect(answer, to: request.method, from: client)
             return ConformanceResponse(
                 status: answer.status, reason: answer.reason, headers: answer.fields.map { ($0.name, $0.value) },
-                body: collector.body, isCut: isCut, isContinued: isContinued || answer.interim.contains(100),
+                body: collector.body, isCut: isCut,
+                isReplaced: isFront && [500, 502, 503].contains(answer.status),
+                isContinued: isContinued || answer.interim.contains(100),
                 arrivals: collector.arrivals)
         } catch WireError.noHead, WireError.reset {
             return ConformanceResponse(
-                status: 0, reason: "", headers: [], body: [], isCut: true, isContinued: isContinued)
+                status: 0, reason: "", headers: [], body: [], isCut: true, isReplaced: isFront,
+                isContinued: isContinued)
         }
     }
 

@@ -100,4 +100,189 @@ struct LauncherTests {
         try wait("an answer") { try isAnswered(socket) }
         #expect(try third.stop().status == 0)
     }
+
+    // MARK: Who starts it
+
+    /// A process that `activate` starts with a socket, when it serves.
+    private func activated(_ how: String, _ socket: String, _ program: [String]) throws -> Command {
+        let command = try Command(Applications.activate, [how, socket] + program)
+        try wait("an answer from \(program)") {
+            if command.hasEnded { throw Command.Failure(description: "it ended: \(try command.finish())") }
+            return try access(socket, F_OK) == 0 && isAnswered(socket)
+        }
+        return command
+    }
+
+    private func end(_ command: Command, status: Int32 = 0) throws {
+        kill(command.pid, SIGTERM)
+        let result = try command.finish()
+        #expect(result.status == status, "\(result)")
+        #expect(!result.errors.contains("[error]"), "\(result)")
+    }
+
+    @Test("systemd's socket is recognised, and stays when the server ends", arguments: [[], ["--processes", "2"]])
+    func systemd(_ options: [String]) throws {
+        let socket = socketPath()
+        let command = try activated("systemd", socket, [Paths.launcher] + options + [Applications.path("Hello")])
+        for number in 0..<5 { #expect(try isAnswered(socket), "\(number)") }
+        try end(command)
+        // It is systemd's to remove.
+        #expect(access(socket, F_OK) == 0)
+    }
+
+    @Test("systemd's socket by its number serves SCGI")
+    func systemdSCGI() throws {
+        let socket = socketPath()
+        let command = try Command(
+            Applications.activate, ["systemd", socket, Paths.launcher, "--scgi", "fd:3", Applications.path("Hello")])
+        try wait("an answer") {
+            if command.hasEnded { throw Command.Failure(description: "it ended: \(try command.finish())") }
+            return (try? askSCGI(socket))?.hasSuffix("Hello, world!\n") == true
+        }
+        try end(command)
+    }
+
+    @Test("systemd's socket for another process is none of ours")
+    func otherSystemd() throws {
+        let result = try Command.run(
+            Applications.activate, ["other", socketPath(), Paths.launcher, Applications.path("Hello")])
+        #expect(result.status == 64)
+        #expect(result.errors.contains("neither a web server nor systemd"))
+    }
+
+    @Test("A descriptor from systemd that does not listen is refused")
+    func systemdWithoutListener() throws {
+        let script = "LISTEN_FDS=1 LISTEN_PID=$$ exec \(Paths.launcher) \(Applications.path("Hello")) 3< /dev/null"
+        let result = try Command.run("/bin/sh", ["-c", script])
+        #expect(result.status == 64)
+        #expect(result.errors.contains("SGI0352"))
+    }
+
+    @Test("A listening socket as descriptor 0 is recognised", arguments: ["swiftgi-run", "Standalone"])
+    func descriptor0(_ program: String) throws {
+        let socket = socketPath()
+        let words = program == "Standalone" ? [Applications.standalone] : [Paths.launcher, Applications.path("Hello")]
+        let command = try Command(Applications.activate, ["stdin", socket] + words)
+        try wait("an answer") { (try? answer(socket))?.contains("Hello") == true }
+        try end(command)
+    }
+
+    @Test("A process manager starts it with its socket, twice")
+    func processManager() throws {
+        let socket = socketPath()
+        // A name that nobody else has: what runs is found by it.
+        let script = "\(Paths.temporary)/managed-\(UUID().uuidString.prefix(8)).fcgi"
+        try writeFile(script, "#!\(Paths.launcher) \(Applications.path("Hello"))\n")
+        chmod(script, 0o755)
+        let result = try Command.run("/usr/bin/cgi-fcgi", ["-start", "-connect", socket, script, "2"])
+        #expect(result.status == 0, "\(result)")
+        try wait("two processes") { ProcessTable.processes(naming: script).count == 2 }
+        for number in 0..<10 { #expect(try isAnswered(socket), "\(number)") }
+        let processes = ProcessTable.processes(naming: script)
+        for pid in processes { kill(pid, SIGTERM) }
+        try wait("them to end") { processes.allSatisfy { !ProcessTable.isAlive($0) } }
+    }
+
+    // MARK: A program of two lines
+
+    @Test("A program of two lines is a CGI program")
+    func standaloneCGI() throws {
+        let environment = Self.request.merging([
+            "GATEWAY_INTERFACE": "CGI/1.1", "SCRIPT_FILENAME": Applications.standalone,
+        ]) { $1 }
+        let result = try Command.run(Applications.standalone, ["--fastcgi", "evil"], environment: environment)
+        #expect(result.status == 0)
+        #expect(result.errors == "")
+        #expect(result.output.hasPrefix("Status: 200 OK\r\n"))
+        #expect(result.output.hasSuffix("\r\n\r\nHello from cgi!\n"))
+    }
+
+    @Test("A program of two lines is a FastCGI server", arguments: [[], ["--processes", "2"]])
+    func standaloneFastCGI(_ options: [String]) throws {
+        let socket = socketPath()
+        let command = try Command(Applications.standalone, ["--fastcgi", "unix:\(socket)"] + options)
+        try wait("an answer") { (try? answer(socket))?.hasSuffix("Hello from fastcgi!\n") == true }
+        try end(command)
+        #expect(access(socket, F_OK) != 0)
+    }
+
+    @Test("A program of two lines is an SCGI server")
+    func standaloneSCGI() throws {
+        let socket = socketPath()
+        let command = try Command(Applications.standalone, ["--scgi", "unix:\(socket)"])
+        try wait("an answer") { (try? askSCGI(socket))?.hasSuffix("Hello from scgi!\n") == true }
+        try end(command)
+    }
+
+    @Test("A program of two lines runs behind mod_cgid and mod_fcgid")
+    func standaloneInHttpd() async throws {
+        let lines = """
+            ScriptAlias /cgi ${apps}/Standalone
+            ScriptSock ${root}/run/cgid
+            Alias /fcgid ${apps}/Standalone
+            FcgidIPCDir ${root}/scratch
+            FcgidProcessTableFile ${root}/scratch/shm
+            <Location /fcgid>
+            SetHandler fcgid-script
+            Options +ExecCGI
+            </Location>
+            """
+        var configuration = Configuration(lines, modules: ["alias", "cgid", "fcgid"])
+        configuration.loadsModule = false
+        configuration.logLevel = "info"
+        _ = Applications.standalone
+        try await withServer(configuration) { server in
+            let cgi = try server.get("/cgi/a?word").text
+            #expect(cgi == "Hello from cgi!\n")
+            for _ in 0..<3 {
+                let fastCGI = try server.get("/fcgid/a?word").text
+                #expect(fastCGI == "Hello from fastcgi!\n")
+            }
+        }
+    }
+
+    /// One request over SCGI; the response as it comes.
+    private func askSCGI(_ socket: String) throws -> String {
+        let variables = [("CONTENT_LENGTH", "0"), ("SCGI", "1")] + Self.request.map { ($0.key, $0.value) }
+        let header = variables.map { "\($0.0)\0\($0.1)\0" }.joined()
+        return try exchange(with: socket, "\(header.utf8.count):\(header),")
+    }
+
+    @Test("More connections than a moment's work wait for it")
+    func backlog() throws {
+        let socket = socketPath()
+        let launched = try Launched("Hello", ["--fastcgi", "unix:\(socket)", "--backlog", "3"], address: socket)
+        try wait("an answer") { try isAnswered(socket) }
+        // The process does not accept: as many as it has said wait, and the next is turned away.
+        kill(launched.command.pid, SIGSTOP)
+        var clients: [Int32] = []
+        while clients.count < 100, let client = connected(to: socket) { clients.append(client) }
+        // Some may have been accepted before it stopped.
+        #expect((3...20).contains(clients.count), "\(clients.count) wait")
+        kill(launched.command.pid, SIGCONT)
+        for client in clients { close(client) }
+        #expect(try launched.stop().status == 0)
+
+        let patient = socketPath()
+        let many = try Launched("Hello", ["--fastcgi", "unix:\(patient)"], address: patient)
+        try wait("an answer") { try isAnswered(patient) }
+        let most = Int(readText("/proc/sys/net/core/somaxconn").trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
+        kill(many.command.pid, SIGSTOP)
+        clients = []
+        while clients.count < min(most, 1500), let client = connected(to: patient) { clients.append(client) }
+        #expect(clients.count >= min(most, 1500))
+        kill(many.command.pid, SIGCONT)
+        for client in clients { close(client) }
+        try wait("an answer behind them") { try isAnswered(patient) }
+        #expect(try many.stop().status == 0)
+    }
+
+    /// A connection that does not wait, or `nil` if there is no room for it.
+    private func connected(to path: String) -> Int32? {
+        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let client = socket(AF_UNIX, kind, 0)
+        if withAddress(path, { connect(client, $0, $1) }) == 0 { return client }
+        close(client)
+        return nil
+    }
 }

@@ -15,7 +15,7 @@ for name in ${FUZZERS:-FastCGI SCGI NameValuePairs Variables}; do
     swiftc -O -g -sanitize=fuzzer,address -parse-as-library -swift-version 6 -package-name swiftgi -module-name Fuzz -use-ld=lld \
         "${sources[@]}" "Tests/Fuzz/Fuzz$name.swift" -o ".build/fuzz/$name"
     mkdir -p ".build/fuzz/corpus-$name"
-    ".build/fuzz/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=8192 -print_final_stats=1 \
+    ".build/fuzz/$name" -max_total_time="$seconds" -timeout=100 -rss_limit_mb=1024 -max_len=8192 -print_final_stats=1 \
         -artifact_prefix=".build/fuzz/$name-" ".build/fuzz/corpus-$name" "Tests/Fuzz/corpus/$name" 2>&1 |
         grep -vE '^#[0-9]+.*(NEW|REDUCE|pulse)' | tail -n 15
 done

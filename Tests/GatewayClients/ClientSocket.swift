@@ -7,7 +7,9 @@ package struct ClientError: Error {
 }
 
 /// A blocking connection to a Unix socket, as a web server has it.
-package final class ClientSocket {
+package final class ClientSocket: @unchecked Sendable {
+    // Sendable: one thread at a time uses it.
+
     package private(set) var descriptor: Int32
     private var buffer: [UInt8] = []
     private var descriptors: [Int32] = []
@@ -32,6 +34,9 @@ package final class ClientSocket {
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
+
+    /// - Parameter descriptor: Of a connection, which becomes this one's.
+    package init(descriptor: Int32) { self.descriptor = descriptor }
 
     deinit { close() }
 

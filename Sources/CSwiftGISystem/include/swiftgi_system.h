@@ -45,6 +45,10 @@ int swiftgi_eventfd(void);
 /* The next connection of a listening socket, not blocking. */
 int swiftgi_accept(int listener);
 
+/* Sends up to `count` bytes of a file from `*offset` on, which moves behind them, to a socket or a
+ * pipe: sendfile(2). */
+int64_t swiftgi_sendfile(int output, int file, int64_t *offset, size_t count);
+
 /* The user at the other end of a Unix socket's connection. */
 int swiftgi_peer_user(int connection, uint32_t *user);
 

@@ -141,8 +141,7 @@ let failureCases: [ConformanceCase] = [
         return makeBody(environ.queryString, [[49, 50, 51], [52]])
     } check: { session in
         for kind in ["bytes", "chunks", "pull", "push"] {
-            let response = try await session.get("?" + kind)
-            try require(response.isCut, "\(kind) looks complete: \(response.status), \(response.body.count) bytes")
+            try await session.get("?" + kind).requireCut()
         }
     },
 
@@ -175,8 +174,7 @@ let failureCases: [ConformanceCase] = [
             throw ApplicationError("w38 after")
         }
     } check: { session in
-        let response = try await session.get()
-        try require(response.isCut, "the response looks complete: \(response.status), \(response.body.count) bytes")
+        try await session.get().requireCut()
     },
 
     ConformanceCase("W38", "An error after all of Content-Length is no success", at: "late", log: ["SGI0201"]) {
@@ -190,7 +188,7 @@ let failureCases: [ConformanceCase] = [
     } check: { session in
         // The bytes are out; what is left is to log it and to close.
         let response = try await session.get()
-        try require(response.status, equals: 200, "the status")
+        if !response.isReplaced { try require(response.status, equals: 200, "the status") }
         _ = try await session.journal(with: "closed")
     },
 ]

@@ -44,10 +44,7 @@ let headCases: [ConformanceCase] = [
             throw ApplicationError()
         }
     } check: { session in
-        let response = try await session.get()
-        try require(response.status, equals: 202, "the status")
-        try require(response.values("ETag"), equals: ["\"marked\""], "ETag")
-        try require(response.isCut, "the response looks complete")
+        try await session.get().requireCut(202, field: ("ETag", "\"marked\""))
     },
 
     ConformanceCase("W17", "A head goes out at the end of a body without bytes", at: "end") { environ, startResponse in
@@ -156,10 +153,7 @@ let headCases: [ConformanceCase] = [
             throw ApplicationError("w21 reason")
         }
     } check: { session in
-        let response = try await session.get()
-        try require(response.status, equals: 200, "the status")
-        try require(response.text, equals: "begun", "the body")
-        try require(response.isCut, "the response looks complete")
+        try await session.get().requireCut(200, text: "begun")
     },
 
     ConformanceCase("W22", "The error is not kept", at: "error") { environ, startResponse in

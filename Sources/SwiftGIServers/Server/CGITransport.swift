@@ -38,22 +38,20 @@ package import SwiftGICore
         self.input = input
         self.output = output
         ioTimeout = options.ioTimeout
-        isHead = variables.find("REQUEST_METHOD").map { variables.isEqual($0, "HEAD") } ?? false
-        let unique = variables.nonEmpty("SWIFTGI_REQUEST_ID") ?? variables.nonEmpty("UNIQUE_ID")
-        let bytes = variables.bytes
+        isHead = variables.isHead
         var time = timespec()
         unsafe clock_gettime(CLOCK_REALTIME, &time)
         id =
-            unique.map { String(repairing: bytes.span.extracting($0)) }
+            variables.requestID.map { [variables] in variables.printable($0) }
             ?? "\(String(getpid(), radix: 36))-\(String(time.tv_sec * 1_000_000 + time.tv_nsec / 1000, radix: 36))"
-        if let length = variables.find("CONTENT_LENGTH") {
-            remaining = bytes.span.extracting(length).decimal
-            if remaining == nil { inputError = GatewayError(.malformedBody, "CONTENT_LENGTH is no number") }
+        do throws(WireError) {
+            remaining = try variables.contentLength
             if let remaining, let limit = options.maxBodySize, remaining > limit {
                 inputError = GatewayError(.bodyTooLarge, "\(remaining) bytes")
             }
-        } else if !isChunked {
-            remaining = 0
+            if remaining == nil, !isChunked { remaining = 0 }
+        } catch {
+            inputError = GatewayError(.malformedBody, error.description)
         }
         waker = try CGIWaker()
     }
@@ -67,10 +65,7 @@ package import SwiftGICore
             body(id.utf8.span)
             return true
         }
-        guard let value = variables.find(name) else { return false }
-        let bytes = variables.bytes
-        body(bytes.span.extracting(value))
-        return true
+        return variables.withValue(of: name, body)
     }
 
     package func forEachVariable(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
@@ -113,6 +108,27 @@ package import SwiftGICore
         isOutputBroken || System.wait(output, for: 0, milliseconds: 0) & (POLLERR | POLLHUP) != 0
     }
 
+    /// Ends the response where that is not the end of the process: with mod_cgid one socket is both standard
+    /// input and output, and to close it with unread bytes would take back the end of the response.
+    func finish() {
+        var status = stat()
+        guard unsafe fstat(output, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return }
+        shutdown(output, Int32(truncatingIfNeeded: SHUT_WR))
+        let deadline = System.now + Self.lingerTime
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while !isAtEnd, remaining != 0, inputError?.code != .input {
+            let left = Int(deadline - System.now)
+            guard left > 0, System.wait(input, for: POLLIN, milliseconds: left) != 0 else { return }
+            // The buffer has as many bytes as it says.
+            let count = unsafe buffer.withUnsafeMutableBytes { unsafe read(input, $0.baseAddress, $0.count) }
+            if count <= 0 { return }
+            remaining = remaining.map { max(0, $0 - Int64(count)) }
+        }
+    }
+
+    /// Milliseconds for a web server to send what nobody reads.
+    private static let lingerTime: Int64 = 2000
+
     // MARK: The response
 
     package func sendHead(
@@ -123,28 +139,54 @@ package import SwiftGICore
     }
 
     package func sendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
-        if !isHead { head.append(copying: bytes) }
-        if !last, !flush, !isHeadSent, head.count < 16384 { return }
-        isHeadSent = true
-        defer { head.removeAll(keepingCapacity: true) }
-        try write(head)
+        let bytes = bytes.extracting(first: isHead ? 0 : bytes.count)
+        // Small pieces travel together.
+        if !last, !flush, !isHeadSent, head.count + bytes.count < 16384 { return head.append(copying: bytes) }
+        try flushHead(with: bytes)
     }
 
-    private func write(_ all: [UInt8]) throws(GatewayError) {
+    /// Writes what is stored, and a piece behind it.
+    private func flushHead(with bytes: Span<UInt8>) throws(GatewayError) {
+        isHeadSent = true
+        var stored: [UInt8] = []
+        swap(&stored, &head)
         var offset = 0
-        while offset < all.count {
-            let rest = all.span.extracting(droppingFirst: offset)
-            // The span has as many bytes as it says.
-            let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(output, $0.baseAddress, $0.count) }
-            if count >= 0 {
-                offset += count
-            } else if errno == EAGAIN {
-                if System.wait(output, for: POLLOUT, milliseconds: ioTimeout) == 0 { throw GatewayError(.timedOut) }
-            } else if errno != EINTR {
-                isOutputBroken = true
-                if errno == EPIPE || errno == ECONNRESET { throw GatewayError(.clientGone) }
-                throw GatewayError(.output, "write: \(System.reason())")
+        while offset < stored.count + bytes.count {
+            let inStored = min(offset, stored.count)
+            let result = System.write(
+                output, stored.span.extracting(droppingFirst: inStored),
+                bytes.extracting(droppingFirst: offset - inStored))
+            if let count = try transferred(result) { offset += count }
+        }
+    }
+
+    /// How many bytes have left; `nil` if there is room for some only now.
+    private func transferred(_ result: System.Transferred) throws(GatewayError) -> Int? {
+        switch result {
+        case .bytes(let count): return count
+        case .nothing:
+            if System.wait(output, for: POLLOUT, milliseconds: ioTimeout) == 0 { throw GatewayError(.timedOut) }
+            return nil
+        case .failed(let error):
+            isOutputBroken = true
+            if error == EPIPE || error == ECONNRESET { throw GatewayError(.clientGone) }
+            throw GatewayError(.output, "write: \(System.reason(error))")
+        }
+    }
+
+    package func sendFile(
+        _ file: BodyFile, offset: Int64, length: Int64, last: Bool
+    ) throws(GatewayError) {
+        try flushHead(with: Span<UInt8>())
+        var position = offset
+        while position < offset + length {
+            let rest = offset + length - position
+            let result = System.sendFile(output, file.descriptor, &position, rest)
+            // Some files, and some outputs, can't be sent like that.
+            if result == .failed(EINVAL) || result == .failed(ENOSYS) || result == .failed(EOVERFLOW) {
+                return try sendContent(of: file, offset: position, length: rest, last: last)
             }
+            if try transferred(result) == 0 { throw GatewayError(.output, "the file became shorter") }
         }
     }
 
@@ -298,8 +340,8 @@ package enum CGIServer {
             case .application(let application): Exchange(transport).serve(application)
             case .handler(let handler): AsyncExchange(transport, handler).serve()
             }
-        if outcome == .completed { return true }
-        if !transport.isResponseBegun { transport.answer(outcome) }
-        return false
+        if outcome != .completed, !transport.isResponseBegun { transport.answer(outcome) }
+        transport.finish()
+        return outcome == .completed
     }
 }

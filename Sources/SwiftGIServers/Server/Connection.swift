@@ -87,17 +87,21 @@ import SwiftGICore
     // MARK: Events
 
     /// Begins with a new connection, on the calling thread.
-    func begin(_ worker: Worker) { proceed(read(worker, isHangup: false), worker) }
+    func begin(_ worker: Worker) { proceed(read(worker, isHangup: false), worker, isWatched: false) }
 
     func handle(_ event: Poller.Event, _ worker: Worker) {
         if event.isWritable { flush() }
         if event.isDead { monitor.withLock { breakOutput() } }
-        proceed(read(worker, isHangup: event.isHangup), worker)
+        proceed(read(worker, isHangup: event.isHangup), worker, isWatched: true)
     }
 
     /// Serves what has come: the first request here, others on other threads.
-    private func proceed(_ started: [ServerRequest], _ worker: Worker) {
-        for request in started.dropFirst() { server.enqueue(.run(request)) }
+    private func proceed(_ started: [ServerRequest], _ worker: Worker, isWatched: Bool) {
+        if started.count > 1 { for request in started.dropFirst() { server.enqueue(.run(request)) } }
+        if isWatched {
+            started.first?.run(worker)
+            return
+        }
         let mustWatch = monitor.withLock {
             // With the whole of the only request it will ever carry there is nothing to watch for.
             guard !isRegistered, !isRetired else { return false }
@@ -625,6 +629,48 @@ import SwiftGICore
         }
     }
 
+    /// Sends a part of a file of the only request that the connection carries, behind what it has sent, and
+    /// waits until all has left.
+    ///
+    /// - Parameter ends: Whether the response ends with it.
+    /// - Returns: How many bytes were sent: less than there are of a file that has to be read.
+    func sendFile(
+        _ request: ServerRequest, _ file: BodyFile, offset: Int64, length: Int64, ends: Bool
+    ) throws(GatewayError) -> Int64 {
+        try monitor.withLock { () throws(GatewayError) in
+            if request.isAborted || isOutputBroken { throw GatewayError(.clientGone) }
+            isWriting = true
+        }
+        var position = offset
+        var failure: GatewayError?
+        var deadline = System.now + Int64(server.options.ioTimeout)
+        var canSend = true
+        while position < offset + length, failure == nil, canSend {
+            switch System.sendFile(descriptor, file.descriptor, &position, offset + length - position) {
+            case .bytes(0): failure = GatewayError(.output, "the file became shorter")
+            case .bytes: deadline = System.now + Int64(server.options.ioTimeout)
+            case .nothing: failure = waitForRoom(request, deadline)
+            case .failed(EINVAL), .failed(ENOSYS), .failed(EOVERFLOW): canSend = false
+            case .failed(EPIPE), .failed(ECONNRESET): failure = GatewayError(.clientGone)
+            case .failed(let error): failure = GatewayError(.output, "sendfile: \(System.reason(error))")
+            }
+        }
+        return try monitor.withLock { () throws(GatewayError) in
+            isWriting = false
+            queuedTotal += position - offset
+            sentTotal += position - offset
+            request.outputMark = sentTotal
+            defer { monitor.notifyAll() }
+            if let failure {
+                if failure.code == .clientGone { breakOutput() }
+                throw failure
+            }
+            if ends, canSend { finish(request) }
+            closeIfDone()
+            return position - offset
+        }
+    }
+
     /// Waits until the peer takes something, and sees to what it sends meanwhile: it may not be able
     /// to read before it has written.
     private func waitForRoom(_ request: ServerRequest, _ deadline: Int64) -> GatewayError? {
@@ -728,10 +774,10 @@ import SwiftGICore
                 // of FastCGI's it takes for a failure, as everybody does.
                 let nonsense: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0]
                 _ = System.send(descriptor, nonsense.span, Span<UInt8>(), Span<UInt8>())
-                shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RDWR))
-            } else {
-                System.reset(descriptor)
+                // Unread bytes would take back what was sent, the lines for its log among it.
+                return closeIfDone()
             }
+            System.reset(descriptor)
             isOutputBroken = true
             retire()
         }

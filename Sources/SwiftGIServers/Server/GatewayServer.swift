@@ -71,6 +71,8 @@ package final class GatewayServer: Sendable {
     /// Wakes the thread that called ``run()``.
     private let noteDescriptor: Int32
     private let queue = Mutex(Queue())
+    /// How many jobs are in the queue, for whoever need not have one.
+    private let queued = Atomic(0)
     private let idle = Atomic(0)
     private let connections = Mutex(Connections())
     private let draining = Atomic(false)
@@ -263,7 +265,7 @@ package final class GatewayServer: Sendable {
                 burst = 0
                 idle.add(1, ordering: .sequentiallyConsistent)
                 // Whoever queued a job and saw nobody idle woke nobody.
-                let waits = !isBusy && queue.withLock { $0.next == $0.jobs.count }
+                let waits = !isBusy && queued.load(ordering: .sequentiallyConsistent) == 0
                 let event = poller.wait(milliseconds: waits ? -1 : 0)
                 idle.subtract(1, ordering: .sequentiallyConsistent)
                 if let event { handle(event, worker) }
@@ -274,8 +276,10 @@ package final class GatewayServer: Sendable {
     }
 
     private func pop() -> (Job, isLast: Bool)? {
-        queue.withLock { queue in
+        guard queued.load(ordering: .relaxed) > 0 else { return nil }
+        return queue.withLock { queue in
             guard let job = queue.pop() else { return nil }
+            queued.subtract(1, ordering: .relaxed)
             return (job, queue.next == queue.jobs.count)
         }
     }
@@ -299,7 +303,10 @@ package final class GatewayServer: Sendable {
 
     /// Has a thread of the pool do something.
     func enqueue(_ job: Job) {
-        queue.withLock { $0.jobs.append(job) }
+        queue.withLock {
+            $0.jobs.append(job)
+            queued.add(1, ordering: .sequentiallyConsistent)
+        }
         if idle.load(ordering: .sequentiallyConsistent) > 0 { wake() }
     }
 
@@ -310,9 +317,10 @@ package final class GatewayServer: Sendable {
 
     // MARK: Requests
 
-    func makeRequestID() -> String {
-        idPrefix + String(lastID.add(1, ordering: .relaxed).newValue, radix: 36)
-    }
+    func nextRequestNumber() -> UInt64 { lastID.add(1, ordering: .relaxed).newValue }
+
+    /// What logs call a request that has no name but its number.
+    func requestID(_ number: UInt64) -> String { idPrefix + String(number, radix: 36) }
 
     /// Whether there is room for one more; then it has to be released.
     func admitRequest() -> Bool {

@@ -55,14 +55,15 @@ import Synchronization
     private var hasStoredPieces = false
     /// The fields to follow the body, a line each.
     private var ownTrailers: [UInt8] = []
-    private lazy var isHead = variables.find("REQUEST_METHOD").map { variables.isEqual($0, "HEAD") } ?? false
+    private lazy var isHead = variables.isHead
     private var startTime: Int64 = 0
     /// The driving thread's.
     private var worker: Worker?
     /// What mod_swiftgi has said; `nil`: the web server is another, and gets plain FastCGI or SCGI.
     private var extensions: RequestVariables.Extensions?
-    /// An id of the server's own. Log lines of any thread need it, so that it is made at the start.
-    private var ownID = ""
+    /// What the web server calls the request, and if it has no name for it, its number here.
+    private var givenID: Range<Int>?
+    private var number: UInt64 = 0
 
     init(_ connection: Connection, id: UInt16, role: FastCGI.Role, keepsConnection: Bool) {
         self.connection = connection
@@ -91,14 +92,9 @@ import Synchronization
         }
         if isExtended {
             // The module says when the body ends, which a filter in httpd may have made longer or shorter.
-        } else if let length = variables.find("CONTENT_LENGTH") {
-            let bytes = variables.bytes
-            guard let count = bytes.span.extracting(length).decimal else {
-                throw WireError("a CONTENT_LENGTH that is no number")
-            }
-            expected = role == .filter ? nil : count
-        } else if id == 0 {
-            expected = 0
+        } else {
+            let length = try variables.contentLength
+            expected = role == .filter ? nil : length ?? (id == 0 ? 0 : nil)
         }
         if let expected, let limit = gateway.options.maxBodySize, expected > limit {
             inputError = GatewayError(.bodyTooLarge, "\(expected) bytes")
@@ -108,25 +104,14 @@ import Synchronization
             inputError = inputError ?? GatewayError(.malformedBody, "\(expected - inputTotal) bytes are missing")
         }
         checkInput()
-        if extensions?.requestID == nil { ownID = makeID() }
+        givenID = extensions?.requestID ?? variables.requestID
+        if givenID == nil { number = gateway.nextRequestNumber() }
         startTime = System.now
         hasStarted = true
     }
 
-    private func makeID() -> String {
-        for name: StaticString in ["SWIFTGI_REQUEST_ID", "UNIQUE_ID"] {
-            if let value = variables.nonEmpty(name), value.count <= 64 { return text(value) }
-        }
-        return gateway.makeRequestID()
-    }
-
-    private func text(_ value: Range<Int>) -> String {
-        let bytes = variables.bytes
-        return ServerHost.printable(Substring(String(repairing: bytes.span.extracting(value))))
-    }
-
-    /// The request's name in logs.
-    var logID: String { extensions?.requestID.map(text) ?? ownID }
+    /// The request's name in logs, for any thread; mostly nobody asks for it.
+    var logID: String { givenID.map(variables.printable) ?? gateway.requestID(number) }
 
     /// Whether the web server is mod_swiftgi, and speaks what it has beside FastCGI.
     var isExtended: Bool { extensions != nil }
@@ -212,24 +197,15 @@ import Synchronization
 
     package func withVariable(_ name: Span<UInt8>, _ body: (Span<UInt8>) -> Void) -> Bool {
         if name.isEqual(to: "swiftgi.request_id") {
-            withID(body)
+            body(logID.utf8.span)
             return true
         }
-        guard let value = variables.find(name) else { return false }
-        let bytes = variables.bytes
-        body(bytes.span.extracting(value))
-        return true
+        return variables.withValue(of: name, body)
     }
 
     package func forEachVariable(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
         variables.forEach(body)
-        withID { body("swiftgi.request_id".utf8.span, $0) }
-    }
-
-    private func withID(_ body: (Span<UInt8>) -> Void) {
-        guard let id = extensions?.requestID else { return body(ownID.utf8.span) }
-        let bytes = variables.bytes
-        body(bytes.span.extracting(id))
+        body("swiftgi.request_id".utf8.span, logID.utf8.span)
     }
 
     package func forEachField(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
@@ -393,8 +369,16 @@ import Synchronization
         _ = try transmit(bytes, last: last, waits: true)
     }
 
-    /// A part of a file: mod_swiftgi gets the descriptor, unless it is too little to be worth that.
+    /// A part of a file: mod_swiftgi gets the descriptor, unless it is too little to be worth that. With SCGI
+    /// the system sends it; plain FastCGI has the headers of records between the bytes.
     package func sendFile(_ file: BodyFile, offset: Int64, length: Int64, last: Bool) throws(GatewayError) {
+        if id == 0, length > 0 {
+            _ = try transmit(Span<UInt8>(), last: false, waits: true)
+            let sent = try connection.sendFile(self, file, offset: offset, length: length, ends: last)
+            // Some files can't be sent like that.
+            if sent == length { return }
+            return try sendContent(of: file, offset: offset + sent, length: length - sent, last: last)
+        }
         guard isExtended, connection.isLocal, length > 16384 else {
             return try sendContent(of: file, offset: offset, length: length, last: last)
         }

@@ -28,8 +28,9 @@ enum System {
     static func send(
         _ descriptor: Int32, _ first: Span<UInt8>, _ second: Span<UInt8>, _ third: Span<UInt8>
     ) -> Transferred {
+        if second.isEmpty, third.isEmpty { return send(descriptor, first) }
         // The spans are borrowed during the call, and sendmsg only reads what they cover.
-        unsafe first.withUnsafeBytes { first in
+        return unsafe first.withUnsafeBytes { first in
             unsafe second.withUnsafeBytes { second in
                 unsafe third.withUnsafeBytes { third in
                     var vectors = unsafe (
@@ -47,6 +48,19 @@ enum System {
         }
     }
 
+    private static func send(_ descriptor: Int32, _ bytes: Span<UInt8>) -> Transferred {
+        let flags = Int32(truncatingIfNeeded: MSG_DONTWAIT) | Int32(truncatingIfNeeded: MSG_NOSIGNAL)
+        while true {
+            // The span is borrowed during the call.
+            let count = unsafe bytes.withUnsafeBytes {
+                unsafe Glibc.send(descriptor, $0.baseAddress, $0.count, flags)
+            }
+            if count >= 0 { return .bytes(count) }
+            if errno == EAGAIN || errno == EWOULDBLOCK { return .nothing }
+            if errno != EINTR { return .failed(errno) }
+        }
+    }
+
     private static func send(_ descriptor: Int32, _ vectors: UnsafeMutablePointer<iovec>) -> Transferred {
         var message = unsafe msghdr()
         unsafe message.msg_iov = vectors
@@ -55,6 +69,41 @@ enum System {
         while true {
             let count = unsafe sendmsg(descriptor, &message, flags)
             if count >= 0 { return .bytes(count) }
+            if errno == EAGAIN || errno == EWOULDBLOCK { return .nothing }
+            if errno != EINTR { return .failed(errno) }
+        }
+    }
+
+    /// Writes two pieces to whatever a descriptor is, one after the other, as far as there is room.
+    static func write(_ descriptor: Int32, _ first: Span<UInt8>, _ second: Span<UInt8>) -> Transferred {
+        // The spans are borrowed during the call, and writev only reads what they cover.
+        unsafe first.withUnsafeBytes { first in
+            unsafe second.withUnsafeBytes { second in
+                let vectors: [2 of iovec] = unsafe [
+                    iovec(iov_base: UnsafeMutableRawPointer(mutating: first.baseAddress), iov_len: first.count),
+                    iovec(iov_base: UnsafeMutableRawPointer(mutating: second.baseAddress), iov_len: second.count),
+                ]
+                while true {
+                    let count = unsafe vectors.span.withUnsafeBufferPointer {
+                        unsafe writev(descriptor, $0.baseAddress, 2)
+                    }
+                    if count >= 0 { return .bytes(count) }
+                    if errno == EAGAIN || errno == EWOULDBLOCK { return .nothing }
+                    if errno != EINTR { return .failed(errno) }
+                }
+            }
+        }
+    }
+
+    /// Sends bytes of a file, which the system does not copy, as far as there is room.
+    ///
+    /// - Parameter position: Where in the file; moves behind what was sent. Nothing is sent behind the
+    ///   file's end.
+    static func sendFile(_ descriptor: Int32, _ file: Int32, _ position: inout Int64, _ count: Int64) -> Transferred {
+        while true {
+            // Linux sends no more at a time.
+            let result = unsafe swiftgi_sendfile(descriptor, file, &position, Int(min(count, 0x7FFF_F000)))
+            if result >= 0 { return .bytes(Int(result)) }
             if errno == EAGAIN || errno == EWOULDBLOCK { return .nothing }
             if errno != EINTR { return .failed(errno) }
         }

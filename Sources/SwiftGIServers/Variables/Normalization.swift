@@ -75,14 +75,10 @@ extension RequestVariables {
                 if !value.isEmpty { value += separator }
                 value += bytes[place.value]
             }
-            keepPlaces { !$0.isEqual(to: field.span) }
+            removePlaces { $0.isEqual(to: field.span) }
             add(field.span, value.span)
             index -= 1
         }
-    }
-
-    private mutating func removePlaces(_ isUnwanted: (Span<UInt8>) -> Bool) {
-        if places.contains(where: { isUnwanted(bytes.span.extracting($0.name)) }) { keepPlaces { !isUnwanted($0) } }
     }
 
     // MARK: The path
@@ -99,14 +95,30 @@ extension RequestVariables {
 
     /// The whole path, and what of it leads to the application.
     private mutating func splitPath(at mount: [UInt8]) {
-        var path = find("SCRIPT_NAME").map { [UInt8](bytes[$0]) } ?? []
-        path += find("PATH_INFO").map { [UInt8](bytes[$0]) } ?? []
         var mount = mount
         while mount.last == 0x2F { mount.removeLast() }
-        let isBelow = path.count == mount.count || (path.count > mount.count && path[mount.count] == 0x2F)
-        guard isBelow, path.span.hasPrefix(mount.span) else { return }
-        set("SCRIPT_NAME", mount.span)
-        set("PATH_INFO", path.span.extracting(droppingFirst: mount.count))
+        let script = nonEmpty("SCRIPT_NAME")
+        let info = nonEmpty("PATH_INFO")
+        if let script, let info {
+            let path = bytes[script] + bytes[info]
+            let start = bytes.count
+            append(path.span)
+            splitPath(start..<bytes.count, at: mount)
+        } else {
+            splitPath(script ?? info ?? 0..<0, at: mount)
+        }
+    }
+
+    private func isPath(_ path: Span<UInt8>, below mount: Span<UInt8>) -> Bool {
+        guard path.count == mount.count || (path.count > mount.count && path[mount.count] == 0x2F) else { return false }
+        return path.hasPrefix(mount)
+    }
+
+    private mutating func splitPath(_ path: Range<Int>, at mount: [UInt8]) {
+        guard isPath(bytes.span.extracting(path), below: mount.span) else { return }
+        let split = path.lowerBound + mount.count
+        set("SCRIPT_NAME", at: path.lowerBound..<split)
+        set("PATH_INFO", at: split..<path.upperBound)
     }
 
     /// Without `PATH_INFO` the whole path is in `SCRIPT_NAME`, which is right only for a request to the
@@ -186,24 +198,20 @@ extension RequestVariables {
 
     /// nginx sends what its `server_name` says, which may be nothing or a pattern.
     private mutating func normalizeServer() {
-        let name = nonEmpty("SERVER_NAME").map { [UInt8](bytes[$0]) }
-        let isName =
-            name.map { name in
-                !(name == [0x5F] || name.first == 0x7E || name.contains(0x2A))
-            } ?? false
-        let host = nonEmpty("HTTP_HOST").map { Self.split(host: [UInt8](bytes[$0])) }
-        if !isName {
+        let given = find("SERVER_NAME")
+        let host = nonEmpty("HTTP_HOST").map { split(host: $0) }
+        if !(given.map { isServerName($0) } ?? false) {
             if let host, !host.name.isEmpty {
-                set("SERVER_NAME", host.name.span)
+                set("SERVER_NAME", at: host.name)
             } else if let address = nonEmpty("SERVER_ADDR") {
                 set("SERVER_NAME", at: address)
-            } else if name == nil {
+            } else if given?.isEmpty ?? true {
                 set("SERVER_NAME", "localhost")
             }
         }
         if nonEmpty("SERVER_PORT").flatMap({ bytes.span.extracting($0).decimal }) == nil {
-            if let port = host?.port, port.span.decimal != nil {
-                set("SERVER_PORT", port.span)
+            if let port = host?.port, bytes.span.extracting(port).decimal != nil {
+                set("SERVER_PORT", at: port)
             } else {
                 let isSecure = find("HTTPS") != nil
                 set("SERVER_PORT", isSecure ? "443" : "80")
@@ -212,11 +220,26 @@ extension RequestVariables {
         if nonEmpty("REMOTE_ADDR") == nil { set("REMOTE_ADDR", "0.0.0.0") }
     }
 
-    private static func split(host: [UInt8]) -> (name: [UInt8], port: [UInt8]) {
+    /// Whether it is neither empty nor a pattern of nginx's.
+    private func isServerName(_ range: Range<Int>) -> Bool {
+        let name = bytes.span.extracting(range)
+        if name.isEmpty || name.isEqual(to: "_") || name[0] == 0x7E { return false }
+        for index in name.indices where name[index] == 0x2A { return false }
+        return true
+    }
+
+    /// The parts of `HTTP_HOST`, where they are.
+    private func split(host range: Range<Int>) -> (name: Range<Int>, port: Range<Int>) {
+        let host = bytes.span.extracting(range)
+        var position = 0
         // An IPv6 address is in brackets and has colons itself.
-        let from = host.first == 0x5B ? host.firstIndex(of: 0x5D) ?? host.startIndex : host.startIndex
-        guard let colon = host[from...].firstIndex(of: 0x3A) else { return (host, []) }
-        return (Array(host[..<colon]), Array(host[(colon + 1)...]))
+        if host[0] == 0x5B {
+            while position < host.count, host[position] != 0x5D { position += 1 }
+            if position == host.count { position = 0 }
+        }
+        while position < host.count, host[position] != 0x3A { position += 1 }
+        let colon = range.lowerBound + position
+        return (range.lowerBound..<colon, min(colon + 1, range.upperBound)..<range.upperBound)
     }
 
     /// `REQUEST_URI` is the path and the query of the target as they came.

@@ -1,3 +1,5 @@
+import Glibc
+
 /// The variables of a request, as the web server sent them and after
 /// ``normalize(_:)`` as SwiftGI has them.
 ///
@@ -9,6 +11,9 @@ package struct RequestVariables {
 
     /// The most variables that a request may have.
     package static let limit = 4096
+
+    /// More than most requests have.
+    private static let usual = 64
 
     package init() {}
 
@@ -27,7 +32,11 @@ package struct RequestVariables {
     }
 
     /// Appends bytes as they come.
-    package mutating func append(_ more: Span<UInt8>) { bytes.append(copying: more) }
+    package mutating func append(_ more: Span<UInt8>) {
+        // Room for what normalize() adds, too: mostly all bytes come at once.
+        if bytes.isEmpty { bytes.reserveCapacity(more.count + 512) }
+        bytes.append(copying: more)
+    }
 
     /// Finds the variables in the name-value pairs that were appended.
     package mutating func locatePairs() throws(WireError) {
@@ -35,6 +44,7 @@ package struct RequestVariables {
         var located: [VariablePlace] = []
         swap(&located, &places)
         defer { swap(&located, &places) }
+        located.reserveCapacity(Self.usual)
         try NameValuePairs.locate(bytes.span, limit: Self.limit, into: &located)
         located.removeAll { $0.nameCount == 0 }
     }
@@ -45,6 +55,7 @@ package struct RequestVariables {
         var located: [VariablePlace] = []
         swap(&located, &places)
         defer { swap(&located, &places) }
+        located.reserveCapacity(Self.usual)
         try SCGIDecoder.locate(bytes.span, limit: Self.limit, into: &located)
     }
 
@@ -54,21 +65,34 @@ package struct RequestVariables {
     /// them have it.
     package func find(_ name: Span<UInt8>) -> Range<Int>? {
         let all = bytes.span
-        for place in places.reversed()
-        where Int(place.nameCount) == name.count && all.extracting(place.name).isEqual(to: name) {
-            return place.value
+        var index = places.count
+        while index > 0 {
+            index -= 1
+            let place = places[index]
+            if Int(place.nameCount) == name.count, all.extracting(place.name).isEqual(to: name) { return place.value }
         }
         return nil
     }
 
-    package func find(_ name: StaticString) -> Range<Int>? {
-        find { $0.isEqual(to: name) }
-    }
+    package func find(_ name: StaticString) -> Range<Int>? { index(of: name).map { places[$0].value } }
 
-    private func find(_ matches: (Span<UInt8>) -> Bool) -> Range<Int>? {
-        let all = bytes.span
-        for place in places.reversed() where matches(all.extracting(place.name)) { return place.value }
-        return nil
+    /// Which of the places is the last of that name.
+    private func index(of name: StaticString) -> Int? {
+        let count = UInt32(clamping: name.utf8CodeUnitCount)
+        // All places lie within the bytes, and a static string has as many bytes as it says.
+        return unsafe places.withUnsafeBufferPointer { places in
+            unsafe bytes.withUnsafeBytes { bytes in
+                guard let start = bytes.baseAddress else { return nil }
+                var index = places.count
+                while index > 0 {
+                    index -= 1
+                    guard unsafe places[index].nameCount == count else { continue }
+                    let own = unsafe start + Int(places[index].nameStart)
+                    if unsafe memcmp(own, name.utf8Start, Int(count)) == 0 { return index }
+                }
+                return nil
+            }
+        }
     }
 
     /// Calls `body` with each variable, each name once.
@@ -83,8 +107,11 @@ package struct RequestVariables {
     func isHidden(_ index: Int) -> Bool {
         let all = bytes.span
         let name = all.extracting(places[index].name)
-        for other in places[(index + 1)...] where Int(other.nameCount) == name.count {
-            if all.extracting(other.name).isEqual(to: name) { return true }
+        var other = index + 1
+        while other < places.count {
+            let place = places[other]
+            if Int(place.nameCount) == name.count, all.extracting(place.name).isEqual(to: name) { return true }
+            other += 1
         }
         return false
     }
@@ -134,34 +161,29 @@ package struct RequestVariables {
         return extensions
     }
 
-    private func index(of name: StaticString) -> Int? {
-        let all = bytes.span
-        let count = name.utf8CodeUnitCount
-        return places.lastIndex { Int($0.nameCount) == count && all.extracting($0.name).isEqual(to: name) }
-    }
-
     // MARK: Changes
 
     /// Sets a variable, whose value is copied.
     package mutating func set(_ name: StaticString, _ value: Span<UInt8>) {
-        remove(name)
         let start = bytes.count
-        bytes.append(name)
         bytes.append(copying: value)
-        place(start, name.utf8CodeUnitCount)
+        set(name, at: start..<bytes.count)
     }
 
     package mutating func set(_ name: StaticString, _ value: StaticString) {
-        remove(name)
         let start = bytes.count
-        bytes.append(name)
         bytes.append(value)
-        place(start, name.utf8CodeUnitCount)
+        set(name, at: start..<bytes.count)
     }
 
     /// Sets a variable to bytes that are here already.
     mutating func set(_ name: StaticString, at range: Range<Int>) {
-        remove(name)
+        // What hides others of its name still does.
+        if let index = index(of: name) {
+            places[index].valueStart = UInt32(clamping: range.lowerBound)
+            places[index].valueCount = UInt32(clamping: range.count)
+            return
+        }
         let start = bytes.count
         bytes.append(name)
         places.append(
@@ -186,13 +208,17 @@ package struct RequestVariables {
     }
 
     package mutating func remove(_ name: StaticString) {
-        if find(name) != nil { keepPlaces { !$0.isEqual(to: name) } }
+        while let index = index(of: name) { places.remove(at: index) }
     }
 
-    /// Keeps the variables whose names are wanted.
-    mutating func keepPlaces(_ isWanted: (Span<UInt8>) -> Bool) {
-        let kept = places.filter { isWanted(bytes.span.extracting($0.name)) }
-        places = kept
+    /// Removes the variables whose names are unwanted.
+    mutating func removePlaces(_ isUnwanted: (Span<UInt8>) -> Bool) {
+        var kept = 0
+        for index in 0..<places.count where !isUnwanted(bytes.span.extracting(places[index].name)) {
+            if kept < index { places[kept] = places[index] }
+            kept += 1
+        }
+        places.removeLast(places.count - kept)
     }
 
     func isEqual(_ value: Range<Int>, _ text: StaticString) -> Bool { bytes.span.extracting(value).isEqual(to: text) }

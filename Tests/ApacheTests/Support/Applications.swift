@@ -21,6 +21,18 @@ enum Applications {
 
     static func path(_ name: String) -> String { "\(directory)/lib\(name).so" }
 
+    /// A program of two lines that serves the application that it contains.
+    static let standalone: String = {
+        let copy = "\(directory)/Standalone"
+        do {
+            try FileManager.default.copyItem(atPath: "\(Paths.builtApplications)/Standalone", toPath: copy)
+            chmod(copy, 0o755)
+        } catch {
+            Issue.record("no Standalone: \(error)")
+        }
+        return copy
+    }()
+
     /// The same application under another name.
     static func copy(_ name: String, as other: String) throws {
         try copy(name, to: path(other))
@@ -42,6 +54,9 @@ enum Applications {
         guard result.status == 0 else { throw Command.Failure(description: "cc \(source): \(result)") }
         chmod(path, 0o755)
     }
+
+    /// Starts a program with a listening socket: Libraries/activate.c.
+    static let activate = program("activate")
 
     /// Programs that take the place of swiftgi-run: Libraries/daemon.c, Libraries/relay.c.
     static let daemon = program("daemon")

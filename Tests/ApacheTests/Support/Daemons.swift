@@ -70,7 +70,10 @@ extension Server {
 }
 
 /// Connects, sends a line, and reads up to the end.
-func askDaemon(at path: String, _ line: String) throws -> String {
+func askDaemon(at path: String, _ line: String) throws -> String { try exchange(with: path, line + "\n") }
+
+/// Connects to a Unix socket, sends a text, and reads up to the end.
+func exchange(with path: String, _ text: String) throws -> String {
     func failure(_ what: String) -> Command.Failure {
         .init(description: "\(what) \(path): \(String(cString: strerror(errno)))")
     }
@@ -78,16 +81,8 @@ func askDaemon(at path: String, _ line: String) throws -> String {
     defer { close(descriptor) }
     var limit = timeval(tv_sec: Int(patience), tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-    let connected = withUnsafePointer(to: &address) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
-        }
-    }
-    guard connected else { throw failure("connect") }
-    let bytes = Array((line + "\n").utf8)
+    guard withAddress(path, { connect(descriptor, $0, $1) }) == 0 else { throw failure("connect") }
+    let bytes = Array(text.utf8)
     guard send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else { throw failure("send") }
     var answer: [UInt8] = []
     var piece = [UInt8](repeating: 0, count: 4096)
@@ -97,4 +92,18 @@ func askDaemon(at path: String, _ line: String) throws -> String {
     }
     guard !answer.isEmpty else { throw failure("no answer from") }
     return String(decoding: answer, as: UTF8.self)
+}
+
+/// Calls `body` with the address of a Unix socket.
+func withAddress<Value>(
+    _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Value
+) rethrows -> Value {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+    return try withUnsafePointer(to: &address) { pointer in
+        try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            try body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+        }
+    }
 }

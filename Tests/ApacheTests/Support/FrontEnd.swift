@@ -18,6 +18,38 @@ enum FrontEnd: String, CaseIterable, CustomTestStringConvertible {
     }
 
     var isApache: Bool { rawValue.hasPrefix("mod") || rawValue.hasPrefix("proxy") }
+
+    /// Whether a line of the web server's error log says that something is not well.
+    func isComplaint(_ line: Substring) -> Bool {
+        if isApache { return LogLine(line)?.isBad ?? true }
+        if rawValue.hasPrefix("nginx") {
+            return ["[warn]", "[error]", "[crit]", "[alert]", "[emerg]"].contains { line.contains($0) }
+        }
+        return !["server started", "server stopped"].contains { line.contains($0) }
+    }
+
+    /// What the web server says itself when a response ends early or a client leaves.
+    var ownComplaints: [String] {
+        switch self {
+        case .modCgid: ["AH00484"]
+        case .modFcgid:
+            [
+                "AH00484", "mod_fcgid: ap_pass_brigade failed in handle_request_ipc function",
+                "mod_fcgid: error reading data, FastCGI server closed connection",
+            ]
+        // A record of no version ends a response that fails.
+        case .proxyFcgi: ["AH00484", "AH01068: Got bogus version 0", "AH01075: Error dispatching request"]
+        case .proxyScgi: ["AH00484", "AH00574: ap_content_length_filter: apr_bucket_read() failed"]
+        case .nginxFastCGI: ["upstream sent unsupported FastCGI protocol version: 0"]
+        case .nginxSCGI:
+            ["recv() failed (104: Connection reset by peer)", "a client request body is buffered to a temporary file"]
+        case .lighttpdFastCGI, .lighttpdSCGI:
+            [
+                "FastCGI: header.type not handled: 0", "unexpected end-of-file", "Connection reset by peer",
+                "response already sent out, but backend returned error on socket", "gw: got a FDEVENT_ERR",
+            ]
+        }
+    }
 }
 
 /// `swiftgi-run` with an application.
@@ -47,15 +79,39 @@ final class Launched {
 /// A running web server in front of an application at `/conformance`.
 final class Fronted {
     let port: Int
-    let logs: () -> String
+    private let kind: FrontEnd
+    /// The web server's error log, line by line.
+    private let log: () -> [Substring]
     private let end: () async -> [String]
     private let launched: Launched?
 
-    private init(port: Int, launched: Launched?, logs: @escaping () -> String, end: @escaping () async -> [String]) {
+    private init(
+        _ kind: FrontEnd, port: Int, launched: Launched?, log: @escaping () -> [Substring],
+        end: @escaping () async -> [String]
+    ) {
+        self.kind = kind
         self.port = port
         self.launched = launched
-        self.logs = logs
+        self.log = log
         self.end = end
+    }
+
+    /// How many lines of both logs are not well.
+    var complaints: (Int, Int) { (serverComplaints.count, launchedComplaints.count) }
+
+    /// What has been added since then, but for what the web server has to say itself of responses that
+    /// end early and of clients that leave.
+    func complaints(since counts: (Int, Int)) -> [String] {
+        let own = kind.ownComplaints
+        return (serverComplaints.dropFirst(counts.0) + launchedComplaints.dropFirst(counts.1))
+            .filter { line in !own.contains { line.contains($0) } }
+    }
+
+    private var serverComplaints: [String] { log().filter { kind.isComplaint($0) }.map { String($0) } }
+
+    private var launchedComplaints: [String] {
+        (launched?.command.errors ?? "").split(separator: "\n")
+            .filter { line in !["[notice]", "[info]", "[debug]"].contains { line.contains($0) } }.map { String($0) }
     }
 
     /// - Returns: What is wrong.
@@ -72,7 +128,12 @@ final class Fronted {
         return wrong
     }
 
-    static func start(_ kind: FrontEnd, _ library: String, options: [String] = []) throws -> Fronted {
+    /// - Parameters:
+    ///   - variables: What the web server adds to the variables of each request.
+    ///   - options: Of swiftgi-run.
+    static func start(
+        _ kind: FrontEnd, _ library: String, variables: [String: String] = [:], options: [String] = []
+    ) throws -> Fronted {
         let root = "\(Paths.temporary)/front-\(UUID().uuidString.prefix(8))"
         for directory in ["", "/run", "/htdocs"] { try makeDirectory(root + directory) }
         for directory in ["/logs", "/scratch", "/temporary"] { try makeDirectory(root + directory, mode: 0o777) }
@@ -92,16 +153,16 @@ final class Fronted {
                     + (kind == .nginxSCGI ? ["--script-name", "/conformance"] : []), address: "\(port)")
         default: break
         }
-        let text = { launched?.command.errors ?? "" }
-        if kind.isApache { return try startApache(kind, library, root, launched, text) }
+        let variables = variables.merging(["SWIFTGI_TEST_JOURNAL": "\(root)/scratch"]) { $1 }
+        if kind.isApache { return try startApache(kind, library, root, launched, variables) }
         let port = Ports.next()
         let command: Command
         if kind.rawValue.hasPrefix("nginx") {
-            try writeFile("\(root)/nginx.conf", nginx(kind, root: root, port: port, launched!.address))
+            try writeFile("\(root)/nginx.conf", nginx(kind, root: root, port: port, launched!.address, variables))
             command = try Command(
                 "/usr/sbin/nginx", ["-p", root, "-e", "\(root)/logs/error.log", "-c", "\(root)/nginx.conf"])
         } else {
-            try writeFile("\(root)/lighttpd.conf", lighttpd(kind, root: root, port: port, launched!.address))
+            try writeFile("\(root)/lighttpd.conf", lighttpd(kind, root: root, port: port, launched!.address, variables))
             command = try Command("/usr/sbin/lighttpd", ["-D", "-f", "\(root)/lighttpd.conf"])
         }
         try wait("the web server to listen") {
@@ -111,14 +172,18 @@ final class Fronted {
             }
             return (try? RawClient(port: port)) != nil
         }
-        return Fronted(port: port, launched: launched, logs: { text() + readText("\(root)/logs/error.log") }) {
+        return Fronted(
+            kind, port: port, launched: launched, log: { readText("\(root)/logs/error.log").split(separator: "\n") }
+        ) {
             kill(command.pid, SIGTERM)
             let result = try? command.finish()
             return result?.status == 0 ? [] : ["the web server ended with \(String(describing: result))"]
         }
     }
 
-    private static func nginx(_ kind: FrontEnd, root: String, port: Int, _ address: String) -> String {
+    private static func nginx(
+        _ kind: FrontEnd, root: String, port: Int, _ address: String, _ variables: [String: String]
+    ) -> String {
         let name = kind == .nginxFastCGI ? "fastcgi" : "scgi"
         let upstream = address.hasPrefix("/") ? "unix:\(address)" : "127.0.0.1:\(address)"
         return """
@@ -141,7 +206,7 @@ final class Fronted {
                     listen 127.0.0.1:\(port);
                     location /conformance {
                         include /etc/nginx/\(name)_params;
-                        \(name)_param SWIFTGI_TEST_JOURNAL \(root)/scratch;
+                        \(variables.map { "\(name)_param \($0) \($1);" }.joined(separator: "\n"))
                         \(name == "fastcgi" ? "fastcgi_keep_conn on;" : "")
                         \(name)_buffering off;
                         \(name == "fastcgi" ? "fastcgi_request_buffering off;" : "")
@@ -153,7 +218,9 @@ final class Fronted {
             """
     }
 
-    private static func lighttpd(_ kind: FrontEnd, root: String, port: Int, _ address: String) -> String {
+    private static func lighttpd(
+        _ kind: FrontEnd, root: String, port: Int, _ address: String, _ variables: [String: String]
+    ) -> String {
         let name = kind == .lighttpdFastCGI ? "fastcgi" : "scgi"
         let backend =
             address.hasPrefix("/")
@@ -167,18 +234,18 @@ final class Fronted {
             \(ServedAs.isRoot ? "server.username = \"\(ServedAs.user)\"" : "")
             server.modules = ( "mod_setenv", "mod_\(name)" )
             server.stream-response-body = 2
-            setenv.add-environment = ( "SWIFTGI_TEST_JOURNAL" => "\(root)/scratch" )
+            setenv.add-environment = ( \(variables.map { "\"\($0)\" => \"\($1)\"" }.joined(separator: ", ")) )
             \(name).server = ( "/conformance" => (( \(backend), "check-local" => "disable" )) )
 
             """
     }
 
     private static func startApache(
-        _ kind: FrontEnd, _ library: String, _ root: String, _ launched: Launched?, _ text: @escaping () -> String
+        _ kind: FrontEnd, _ library: String, _ root: String, _ launched: Launched?, _ variables: [String: String]
     ) throws -> Fronted {
         let script = "\(root)/htdocs/app"
         var modules = ["env"]
-        var lines = "SetEnv SWIFTGI_TEST_JOURNAL \(root)/scratch\nSetEnv ap_trust_cgilike_cl 1\n"
+        var lines = "SetEnv ap_trust_cgilike_cl 1\n" + variables.map { "SetEnv \($0) \($1)\n" }.joined()
         switch kind {
         case .modCgid, .modFcgid:
             try writeFile(script, "#!\(Paths.launcher) \(Applications.path(library))\n")
@@ -214,8 +281,8 @@ final class Fronted {
         let server = try Server(configuration)
         try server.start()
         return Fronted(
-            port: server.port, launched: launched,
-            logs: { text() + server.errorLogs.map { readText($0.path) }.joined() + server.startMessages }
+            kind, port: server.port, launched: launched,
+            log: { (server.startMessages + readText(server.errorLog.path)).split(separator: "\n") }
         ) {
             await server.stop(graceful: false)
         }

@@ -8,7 +8,8 @@ final class RawClient {
     private var buffer: [UInt8] = []
     private var isAtEnd = false
 
-    init(port: Int, timeout: Int = Int(patience)) throws {
+    /// - Parameter address: Of IPv4; by default this machine's.
+    init(port: Int, at address: String = "127.0.0.1", timeout: Int = Int(patience)) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         var limit = timeval(tv_sec: timeout, tv_usec: 0)
         let size = socklen_t(MemoryLayout<timeval>.size)
@@ -16,8 +17,9 @@ final class RawClient {
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
         var yes: Int32 = 1
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<Int32>.size))
-        var address = loopback(port)
-        let connected = withUnsafePointer(to: &address) { pointer in
+        var place = loopback(port)
+        inet_pton(AF_INET, address, &place.sin_addr)
+        let connected = withUnsafePointer(to: &place) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
             }

@@ -81,6 +81,11 @@ static void serve(FCGX_Request *r)
             if (FCGX_FFlush(r->out) < 0) break;
         }
     }
+    else if (!strcmp(path, "/body/102400")) {
+        static const char zeros[102400];
+
+        answer(r, "application/octet-stream", zeros, sizeof(zeros));
+    }
     else if (!strcmp(path, "/wait")) {
         usleep(BENCH_WAIT);
         answer(r, "text/plain", BENCH_HELLO, sizeof(BENCH_HELLO) - 1);

@@ -92,8 +92,7 @@ let asyncFailureCases: [ConformanceCase] = [
         try await send(query, query == "empty" ? [] : [[49, 50, 51], [52]], lengthHead, sender)
     } check: { session in
         for kind in ["whole", "last", "written"] {
-            let response = try await session.get("?" + kind)
-            try require(response.isCut, "\(kind) looks complete: \(response.status), \(response.body.count) bytes")
+            try await session.get("?" + kind).requireCut()
         }
         try await session.get("?empty").requireFailure()
     },
@@ -120,10 +119,7 @@ let asyncFailureCases: [ConformanceCase] = [
         if await request.query == "wait" { try await waitForAnotherThread() }
         throw ApplicationError("w38 after")
     } check: { session in
-        for query in ["", "?wait"] {
-            let response = try await session.get(query)
-            try require(response.isCut, "the response looks complete: \(response.status), \(response.body.count) bytes")
-        }
+        for query in ["", "?wait"] { try await session.get(query).requireCut() }
     },
 
     ConformanceCase(async: "W38", "An error after all of the response is no success", at: "late", log: ["SGI0201"]) {

@@ -32,10 +32,7 @@ let asyncHeadCases: [ConformanceCase] = [
         try await writer.write("first")
         throw ApplicationError()
     } check: { session in
-        let response = try await session.get()
-        try require(response.status, equals: 202, "the status")
-        try require(response.values("ETag"), equals: ["\"marked\""], "ETag")
-        try require(response.isCut, "the response looks complete")
+        try await session.get().requireCut(202, field: ("ETag", "\"marked\""))
     },
 
     ConformanceCase(async: "W17", "A head goes out when its handler waits", at: "waits", log: ["SGI0201"]) {
@@ -44,10 +41,7 @@ let asyncHeadCases: [ConformanceCase] = [
         try await waitForAnotherThread()
         throw ApplicationError()
     } check: { session in
-        let response = try await session.get()
-        try require(response.status, equals: 200, "the status")
-        try require(response.values("ETag"), equals: ["\"marked\""], "ETag")
-        try require(response.isCut, "the response looks complete")
+        try await session.get().requireCut(200, field: ("ETag", "\"marked\""))
     },
 
     ConformanceCase(async: "W17", "A head goes out at the end of a body without bytes", at: "end") {
@@ -205,8 +199,7 @@ let asyncHeadCases: [ConformanceCase] = [
         var writer = try await sender.send(textHead)
         try await writer.write("some")
     } check: { session in
-        let response = try await session.get()
-        try require(response.isCut, "the response looks complete: \(response.status), \(response.body.count) bytes")
+        try await session.get().requireCut()
     },
 ]
 

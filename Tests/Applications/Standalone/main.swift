@@ -1,0 +1,3 @@
+import SwiftGI
+
+serve(export(hello))
