@@ -311,31 +311,32 @@ import Testing
 
     /// Without descriptors for wakers: a clean error, and the server lives on.
     ///
-    /// There are more threads than clients: once all are busy, httpd closes connections that are kept,
-    /// and one of these has to give the descriptors back.
+    /// There are more clients than descriptors are left, of which Dispatch needs some, and more threads than
+    /// clients: once all are busy, httpd closes connections that are kept, and one of these has to give the
+    /// descriptors back.
     @Test(.embedded("Descriptors of httpd's own process run out."))
     func outOfDescriptors() async throws {
-        try await withServer(.waiting(threads: 16), expecting: ["SGI0060", "SGI0217"]) { server in
+        try await withServer(.waiting(threads: 48), expecting: ["SGI0060", "SGI0217"]) { server in
             let child = try #require(server.children.first)
             // What a first waiting request makes is there, and a waker is spare.
             #expect(try server.get("/wait/sleep").text == "slept\n")
-            let clients = try (0..<5).map { _ in
+            let clients = try (0..<25).map { _ in
                 let client = try server.connect()
                 try client.request("GET /app/hello HTTP/1.1")
                 #expect(try client.response().status == 200)
                 return client
             }
-            let last = clients[4]
+            let last = clients[24]
             try last.request("GET /wait/take-descriptors HTTP/1.1")
             #expect(try last.response().text == "taken\n")
-            for client in clients.prefix(4) {
+            for client in clients.prefix(24) {
                 try client.request("GET /wait/gate?gate=\(server.gate()) HTTP/1.1")
             }
             try server.errorLog.wait(for: "SGI0060")
             try last.request("GET /app/hello HTTP/1.1")
             #expect(try last.response().status == 200)
             try server.open(gate: server.gate())
-            let statuses = try clients.prefix(4).map { try $0.response().status }
+            let statuses = try clients.prefix(24).map { try $0.response().status }
             #expect(statuses.contains(503), "\(statuses)")
             #expect(statuses.allSatisfy { $0 == 200 || $0 == 503 }, "\(statuses)")
             try last.request("GET /wait/give-descriptors HTTP/1.1")

@@ -1,3 +1,4 @@
+import Glibc
 import HTTPTypes
 import Synchronization
 
@@ -42,6 +43,9 @@ package final class AsyncExchange: @unchecked Sendable {
 
     /// How often a handler that was cancelled and goes on has that many jobs run.
     private static let roundsAfterCancellation = 16
+
+    /// For how many milliseconds a handler that was cancelled may have nothing to do and not end.
+    private static let patienceAfterCancellation = 30
 
     private let executor: RequestExecutor
     private let task: HandlerTask
@@ -119,6 +123,7 @@ package final class AsyncExchange: @unchecked Sendable {
 
     private func drive() -> Progress {
         var rounds = 0
+        var patience = Self.patienceAfterCancellation
         while true {
             let isIdle = executor.drain(limit: Self.jobLimit)
             if executor.takePoke() { resumeCancelledWaiters() }
@@ -133,7 +138,13 @@ package final class AsyncExchange: @unchecked Sendable {
                 }
                 continue
             }
-            if isTerminated, !executor.hasJobs { return end() }
+            if isTerminated, !executor.hasJobs {
+                // What it waited for may have come at the same time, on a thread that has not said so yet.
+                guard patience > 0 else { return end() }
+                patience -= 1
+                usleep(1000)
+                continue
+            }
             // Whoever waits has said all that he had to say: the client may see the head.
             sendHeadBeforeWaiting()
             guard executor.park({ transport.makeWaker() }) else { continue }
