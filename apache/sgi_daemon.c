@@ -8,7 +8,7 @@
  * What FastCGI lacks for an application to see and to say what it does inside httpd, the module
  * and its daemons add. The module announces it with the variable SWIFTGI_EXTENSIONS, whose value
  * is "1"; a server that does not know it does nothing of this, and all goes as FastCGI has it.
- * Applications don't see the variables that begin with SWIFTGI_.
+ * Applications don't see these variables.
  *
  *   SWIFTGI_REQUEST_ID   the request's id in httpd's log, swiftgi.request_id for the application
  *   SWIFTGI_FIELDS       the header fields that no variable stands for, "name: value\r\n" each;
@@ -33,7 +33,10 @@
  *       application's reads come to when they have read all before it.
  *   67  from the daemon, empty: the application wants to read. The body of a request with
  *       "Expect: 100-continue" is not asked for before that.
- *   68  from the module, empty: the server wants to end, SWIFTGI_STOPPING of swiftgi.h. */
+ *   68  from the module, empty: the server wants to end, SWIFTGI_STOPPING of swiftgi.h.
+ *   69  from the module: the request is cancelled. One byte, a swiftgi_status: what it comes to,
+ *       which the application is told. Its end is waited for a moment; what it sends before is
+ *       dropped, but for the log. A client that is gone is FCGI_ABORT_REQUEST. */
 #include "sgi_daemon.h"
 #include "sgi_environ.h"
 #include "sgi_fastcgi.h"
@@ -51,7 +54,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -62,6 +64,12 @@
 /* A request that is this short goes as one message, which a daemon reads as a whole or not at
  * all. */
 #define MESSAGE_SIZE (16 * 1024)
+
+/* How long a cancelled request may take to end. */
+#define CANCEL_MICROSECONDS 100000
+
+/* With less room than this in the buffer no more of a body is added to what was sent. */
+#define SMALLEST_PIECE 4096
 
 /* What daemons take of variables. */
 #define VARIABLES_LIMIT (256 * 1024)
@@ -117,7 +125,7 @@ typedef enum input_state {
 struct sgi_forward {
     swiftgi_request *x;
     const sgi_backend *backend;
-    sgi_link *link; /* NULL: none */
+    sgi_link *link; /* NULL: none, or not any more */
     int attempts;
 
     /* To the daemon. */
@@ -126,7 +134,7 @@ struct sgi_forward {
     size_t capacity;    /* of `out` */
     size_t start, end;  /* what of `out` is to be sent */
     int is_replayable;  /* boolean: `out` has all that was sent since the request began */
-    int has_sent;       /* boolean: the connection has got something of it */
+    size_t messages;    /* the most that what was sent can be to the one who reads it */
     int is_deaf;        /* boolean: the daemon takes nothing more */
     int is_too_large;   /* boolean: the variables are */
     input_state input;
@@ -141,14 +149,17 @@ struct sgi_forward {
 
     /* From the daemon. */
     sgi_fastcgi_decoder decoder;
-    int is_answered; /* boolean: a byte has come */
-    int has_head;    /* boolean: the head is complete */
-    int has_ended;   /* boolean: FCGI_END_REQUEST has come */
-    int is_clean;    /* boolean: and nothing behind it */
-    int was_reset;   /* boolean: the daemon closed without having read all */
-    int is_blocked;  /* boolean: the client has to take what was passed on first */
-    int is_bulk;     /* boolean: what came last filled the buffer */
-    char *text;      /* of a head, or trailers, that is not complete; or NULL */
+    int is_answered;     /* boolean: a byte has come */
+    int has_head;        /* boolean: the head is complete */
+    int has_ended;       /* boolean: FCGI_END_REQUEST has come */
+    int is_clean;        /* boolean: and nothing behind it */
+    int is_broken;       /* boolean: what comes makes no sense any more */
+    int was_cancelled;   /* boolean: the daemon was told that nobody wants the response */
+    uint32_t end_status; /* of the end of a request that was cancelled */
+    int was_reset;       /* boolean: the daemon closed without having read all */
+    int is_blocked;      /* boolean: the client has to take what was passed on first */
+    int is_bulk;         /* boolean: what came last filled the buffer */
+    char *text;          /* of a head, or trailers, that is not complete; or NULL */
     size_t text_count, text_capacity;
     int scan;
     swiftgi_bytes piece; /* of the body, to be passed on */
@@ -225,6 +236,7 @@ static swiftgi_status fail_protocol(forward *f, const char *what)
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->x->r, SGI_LOGNO(0468)
                   "daemon of %s (%s) breaks the protocol: %s", f->x->application,
                   f->backend->group->name, what);
+    f->is_broken = 1;
     return fail(f, HTTP_BAD_GATEWAY);
 }
 
@@ -471,6 +483,15 @@ static void note_deaf(forward *f)
     f->waits_to_send = f->waits_for_input = 0;
 }
 
+/* Makes room for more of the body: behind what was sent as long as there is some, so that a
+ * request that is refused can be sent anew; else in its place. */
+static void make_room(forward *f)
+{
+    if (f->is_replayable && f->capacity - f->end >= SMALLEST_PIECE) return;
+    f->start = f->end = 0;
+    f->is_replayable = 0;
+}
+
 /* Whether a daemon has read the begin of the request, which takes one that has nothing else to
  * do less time than this waits. */
 static int is_taken(forward *f)
@@ -504,9 +525,7 @@ static swiftgi_status send_on(forward *f)
                 f->waits_to_be_taken = 1;
                 break;
             }
-            /* From here on the request can't be sent anew. */
-            f->start = f->end = 0;
-            f->is_replayable = 0;
+            make_room(f);
             status = take_input(f, f->capacity);
             if (status != SWIFTGI_OK) return status;
             if (!has_unsent(f)) break;
@@ -522,7 +541,8 @@ static swiftgi_status send_on(forward *f)
             break;
         }
         f->start += (size_t)sent;
-        f->has_sent = f->has_sent_more = f->has_progressed = 1;
+        f->messages += ((size_t)sent + MESSAGE_SIZE - 1) / MESSAGE_SIZE;
+        f->has_sent_more = f->has_progressed = 1;
     }
     return SWIFTGI_OK;
 }
@@ -532,7 +552,7 @@ static void abort_request(forward *f)
 {
     unsigned char record[SGI_FCGI_HEADER];
 
-    if (!f->has_ended && !f->is_deaf && !has_unsent(f)) {
+    if (!f->has_ended && !f->is_deaf && !has_unsent(f) && !f->is_broken) {
         sgi_fastcgi_header(record, SGI_FCGI_ABORT_REQUEST, f->id, 0);
         sgi_link_send(f->link, record, sizeof(record));
     }
@@ -773,19 +793,22 @@ static int can_retry(const forward *f)
     return f->is_replayable && f->attempts < ATTEMPTS;
 }
 
+static swiftgi_status refuse(forward *f, const char *why)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->x->r, SGI_LOGNO(0470)
+                  "request refused by the processes of daemon process group %s: %s",
+                  f->backend->group->name, why);
+    return fail(f, HTTP_SERVICE_UNAVAILABLE);
+}
+
 static swiftgi_status take_refusal(forward *f, int protocol_status)
 {
-    const char *group = f->backend->group->name;
-
     if (f->x->sent || f->has_head || f->text_count > 0)
         return fail_protocol(f, "a refusal behind the begin of the response");
     if (protocol_status == SGI_FCGI_UNKNOWN_ROLE)
         return fail_protocol(f, "the role of a responder is not known");
     if (can_retry(f)) return retry(f);
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->x->r, SGI_LOGNO(0470)
-                  "request refused by the processes of daemon process group %s: %s", group,
-                  protocol_status == SGI_FCGI_OVERLOADED ? "overloaded" : "no room");
-    return fail(f, HTTP_SERVICE_UNAVAILABLE);
+    return refuse(f, protocol_status == SGI_FCGI_OVERLOADED ? "overloaded" : "no room");
 }
 
 /* An end that is none of success, as the application's outcome. */
@@ -808,6 +831,90 @@ static swiftgi_status outcome_of(forward *f, uint32_t application_status)
     }
 }
 
+static void drop_link(forward *f)
+{
+    sgi_link_close(f->link);
+    f->link = NULL;
+}
+
+/* Takes only what belongs into the log, and the end. Returns whether more can come. */
+static int take_last_words(forward *f, const unsigned char *bytes, size_t count)
+{
+    const unsigned char *position = bytes, *end = bytes + count;
+    sgi_fastcgi_event event;
+    int fd;
+
+    for (;;) {
+        switch (sgi_fastcgi_next(&f->decoder, &position, end, &event)) {
+        case SGI_FASTCGI_MORE: return 1;
+        case SGI_FASTCGI_ERR: take_error(f, (const char *)event.start, event.count); break;
+        case SGI_FASTCGI_FILE:
+            fd = sgi_link_take_descriptor(f->link);
+            if (fd >= 0) close(fd);
+            break;
+        case SGI_FASTCGI_END:
+            f->has_ended = 1;
+            f->is_clean = position == end;
+            f->end_status = event.application_status;
+            return 0;
+        case SGI_FASTCGI_BROKEN: f->is_broken = 1; return 0;
+        default: break;
+        }
+    }
+}
+
+/* Nobody wants the response any more: has the daemon know why, and gives the application a
+ * moment to take note and to say in the log what it has to. */
+static void cancel_request(forward *f, swiftgi_status status)
+{
+    apr_time_t end = apr_time_now() + CANCEL_MICROSECONDS, left;
+    unsigned char record[SGI_FCGI_HEADER + 1];
+    size_t count = SGI_FCGI_HEADER;
+    buffer *in;
+
+    if (f->was_cancelled || f->has_ended || f->is_broken || f->is_deaf || has_unsent(f)
+        || !f->knows_extensions || (!f->is_answered && !sgi_link_is_taken(f->link))) {
+        return;
+    }
+    f->was_cancelled = 1;
+    if (status == SWIFTGI_CLIENT_GONE) {
+        sgi_fastcgi_header(record, SGI_FCGI_ABORT_REQUEST, f->id, 0);
+    }
+    else {
+        sgi_fastcgi_header(record, SGI_FCGI_CANCELLED, f->id, 1);
+        record[count++] = (unsigned char)status;
+    }
+    if (sgi_link_send(f->link, record, count) != (ssize_t)count || !(in = take_buffer())) {
+        f->is_broken = 1;
+        return;
+    }
+    while ((left = end - apr_time_now()) > 0 && sgi_link_poll(f->link, (int)left)) {
+        ssize_t received = sgi_link_receive(f->link, in->bytes, BUFFER_SIZE, 0);
+
+        if (received < 0 && errno == EAGAIN) continue;
+        if (received <= 0 || !take_last_words(f, in->bytes, (size_t)received)) break;
+    }
+    log_rest(f);
+    give_buffer(in);
+}
+
+/* Keeps the connection for the next request if it can carry one, or else ends it, and with it
+ * what the daemon may still do. */
+static void leave_link(forward *f)
+{
+    int stray = sgi_link_take_descriptor(f->link);
+
+    if (stray >= 0) close(stray);
+    if (f->has_ended && f->is_clean && !f->is_broken && !f->is_deaf && !has_unsent(f)
+        && f->input == INPUT_ENDED && stray < 0) {
+        sgi_link_keep(f->link);
+        f->link = NULL;
+        return;
+    }
+    abort_request(f);
+    drop_link(f);
+}
+
 /* FCGI_END_REQUEST has come; `is_last`: and nothing behind it. */
 static swiftgi_status take_end(forward *f, const sgi_fastcgi_event *event, int is_last)
 {
@@ -818,14 +925,17 @@ static swiftgi_status take_end(forward *f, const sgi_fastcgi_event *event, int i
         return take_refusal(f, event->protocol_status);
     if (event->application_status != SWIFTGI_OK) {
         /* What was said before it belongs to what the client sees of it. */
-        swiftgi_status status =
-            f->has_head && f->piece.count > 0 ? pass_piece(f, 0) : SWIFTGI_OK;
+        swiftgi_status status = f->has_head && (f->piece.count > 0 || f->has_unflushed)
+                                    ? pass_piece(f, SWIFTGI_FLUSH)
+                                    : SWIFTGI_OK;
 
         return status == SWIFTGI_CLIENT_GONE ? status
                                              : outcome_of(f, event->application_status);
     }
     if (!f->has_head)
         return fail_protocol(f, "the request ends before the head of its response");
+    /* The next request of the same client finds it there. */
+    leave_link(f);
     return pass_piece(f, SWIFTGI_LAST);
 }
 
@@ -868,6 +978,8 @@ static swiftgi_status take(forward *f, const unsigned char *bytes, size_t count)
         default: break;
         }
     }
+    /* For the decoder to know where it is when it goes on. */
+    if (status == SWIFTGI_CLIENT_GONE) take_last_words(f, position, (size_t)(end - position));
     return status;
 }
 
@@ -877,10 +989,11 @@ static swiftgi_status take_loss(forward *f)
     /* What a daemon did not read it has not begun: nothing was sent, or what was sent is one
      * message that it left unread. */
     int was_not_begun =
-        !f->is_answered && (!f->has_sent || (f->was_reset && f->end <= MESSAGE_SIZE));
+        !f->is_answered && (f->messages == 0 || (f->was_reset && f->messages == 1));
 
     log_rest(f);
-    if (was_not_begun && can_retry(f)) return retry(f);
+    f->is_broken = 1;
+    if (was_not_begun) return can_retry(f) ? retry(f) : refuse(f, "none takes it up");
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->x->r, SGI_LOGNO(0467)
                   "application %s: a process of daemon process group %s closed the connection %s",
                   f->x->application, f->backend->group->name,
@@ -1034,12 +1147,14 @@ static swiftgi_status check_times(forward *f, apr_time_t now)
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SGI_LOGNO(0465)
                       "application %s did not answer within the request-timeout of daemon "
                       "process group %s, request cancelled", f->x->application, group);
+        cancel_request(f, SWIFTGI_EXPIRED);
         return fail(f, HTTP_GATEWAY_TIME_OUT);
     }
     if (is_over(l.io, now)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SGI_LOGNO(0466)
                       "application %s neither sent nor took anything within the io-timeout of "
                       "daemon process group %s, request cancelled", f->x->application, group);
+        cancel_request(f, SWIFTGI_EXPIRED);
         return fail(f, HTTP_GATEWAY_TIME_OUT);
     }
     return SWIFTGI_OK;
@@ -1072,22 +1187,33 @@ static swiftgi_status take_events(forward *f, uint32_t events)
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, SGI_LOGNO(0477)
                       "client closed the connection, request cancelled");
         r->connection->aborted = 1;
+        cancel_request(f, SWIFTGI_CLIENT_GONE);
         return SWIFTGI_CLIENT_GONE;
     }
     if (events & SWIFTGI_DEADLINE) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SGI_LOGNO(0475)
-                      "application %s was not done within SwiftGIRequestTimeout, request cancelled",
-                      f->x->application);
+        cancel_request(f, SWIFTGI_EXPIRED);
+        /* A handler that knows has said so itself. */
+        if (!f->has_ended || f->end_status != SWIFTGI_EXPIRED) {
+            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SGI_LOGNO(0475)
+                          "application %s was not done within SwiftGIRequestTimeout, request "
+                          "cancelled", f->x->application);
+        }
         return SWIFTGI_EXPIRED;
     }
     if (events & SWIFTGI_SHUTDOWN) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, SGI_LOGNO(0478)
-                      "server ends, request cancelled");
+        cancel_request(f, SWIFTGI_STOPPED);
+        if (!f->has_ended || f->end_status != SWIFTGI_STOPPED) {
+            ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, SGI_LOGNO(0478)
+                          "server ends, request cancelled");
+        }
         return SWIFTGI_STOPPED;
     }
     if (events & SWIFTGI_STOPPING) tell_of_stop(f);
     if (events & SWIFTGI_STALLED) {
-        if (f->is_blocked) return SWIFTGI_TIMED_OUT;
+        if (f->is_blocked) {
+            cancel_request(f, SWIFTGI_TIMED_OUT);
+            return SWIFTGI_TIMED_OUT;
+        }
         if (f->waits_for_input) {
             if (!has_unsent(f)) {
                 f->start = f->end = 0;
@@ -1103,28 +1229,16 @@ static swiftgi_status take_events(forward *f, uint32_t events)
 /* Has the request wait for whatever there is to do next. */
 static swiftgi_status wait_for(forward *f, uint32_t *events)
 {
-    swiftgi_request *x = f->x;
-    sgi_source source = { .fd = -1, .stand_in = -1 };
-    uint32_t interest = 0, polled = 0;
+    sgi_source source = { .fd = -1 };
+    uint32_t interest = 0;
 
     if (f->waits_for_input) interest |= SWIFTGI_READABLE;
     if (f->is_blocked) interest |= SWIFTGI_WRITABLE;
-    else polled |= EPOLLIN;
-    if (f->waits_to_send) polled |= EPOLLOUT;
-    if (polled) {
-        source.fd = sgi_link_descriptor(f->link);
-        source.events =
-            (short)((polled & EPOLLIN ? POLLIN : 0) | (polled & EPOLLOUT ? POLLOUT : 0));
-    }
-    if (sgi_wait_can_suspend(x)) {
-        int stand_in = sgi_link_stand_in(f->link, polled ? polled : EPOLLIN);
-
-        if (stand_in >= 0 && !x->waker) x->waker = sgi_link_waker(f->link);
-        source.stand_in = polled ? stand_in : -1;
-        if (stand_in < 0) sgi_wait_detach(x);
-    }
-    x->alarm = next_alarm(f);
-    return sgi_wait_source(x, &source, interest, events);
+    else source.events |= POLLIN;
+    if (f->waits_to_send) source.events |= POLLOUT;
+    if (source.events) source.fd = sgi_link_descriptor(f->link);
+    f->x->alarm = next_alarm(f);
+    return sgi_wait_source(f->x, &source, interest, events);
 }
 
 /* ---- the whole ---- */
@@ -1144,19 +1258,6 @@ static swiftgi_status connect_link(forward *f, int is_new)
     return SWIFTGI_OK;
 }
 
-static void drop_link(forward *f)
-{
-    swiftgi_request *x = f->x;
-
-    /* httpd has closed what stood in, unless that was the waker's own. */
-    if (x->stand_in < 0 && x->waker && sgi_wait_waker_descriptor(x->waker) >= 0)
-        sgi_link_forget_stand_in(f->link);
-    /* The waker is the connection's. */
-    sgi_wait_detach(x);
-    sgi_link_close(f->link);
-    f->link = NULL;
-}
-
 /* Has another connection carry the request, which no daemon has begun. */
 static swiftgi_status retry(forward *f)
 {
@@ -1171,7 +1272,8 @@ static swiftgi_status retry(forward *f)
     sgi_fastcgi_renumber(f->out, f->end, f->id);
     f->start = 0;
     f->began = f->taken = f->look = 0;
-    f->has_sent = f->is_answered = f->has_ended = f->is_clean = f->was_reset = 0;
+    f->messages = 0;
+    f->is_answered = f->has_ended = f->is_clean = f->was_reset = f->is_broken = 0;
     if (f->is_deaf) {
         f->is_deaf = 0;
         f->input = f->input_before;
@@ -1214,21 +1316,8 @@ static swiftgi_status end(forward *f, swiftgi_status status)
     if (status == SWIFTGI_SUSPENDED) return status;
     f->x->alarm = 0;
     log_rest(f);
-    if (f->link) {
-        int stray = sgi_link_take_descriptor(f->link);
-
-        if (stray >= 0) close(stray);
-        if (f->has_ended && f->is_clean && !f->is_deaf && !has_unsent(f)
-            && f->input == INPUT_ENDED && stray < 0) {
-            sgi_wait_detach(f->x);
-            sgi_link_keep(f->link);
-            f->link = NULL;
-        }
-        else {
-            abort_request(f);
-            drop_link(f);
-        }
-    }
+    if (f->link && status == SWIFTGI_CLIENT_GONE) cancel_request(f, status);
+    if (f->link) leave_link(f);
     give_buffer(f->buffer);
     f->buffer = NULL;
     return status;

@@ -49,7 +49,6 @@ struct swiftgi_request {
     /* sgi_wait.c */
     swiftgi_waker *waker;     /* or NULL: it has not waited yet */
     void *task;               /* the application's, while it is suspended */
-    int stand_in;             /* the descriptor that httpd polls while it is suspended */
     uint32_t interest;        /* what it waits for */
     uint32_t events;          /* what has come while it was suspended */
     apr_time_t waiting_since; /* for this; 0: not any more */

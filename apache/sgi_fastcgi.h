@@ -31,7 +31,8 @@ enum {
     SGI_FCGI_TRAILERS = 65,
     SGI_FCGI_INPUT_FAILED = 66,
     SGI_FCGI_INPUT_WANTED = 67,
-    SGI_FCGI_STOPPING = 68
+    SGI_FCGI_STOPPING = 68,
+    SGI_FCGI_CANCELLED = 69
 };
 
 /* The protocol status in FCGI_END_REQUEST. */

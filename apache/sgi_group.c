@@ -88,7 +88,7 @@ static const struct option {
     { "queue-timeout", TIME, MEMBER(queue_timeout), 1000, DAY, 1 },
     { "startup-timeout", TIME, MEMBER(startup_timeout), 1000, DAY, 0 },
     { "request-timeout", TIME, MEMBER(request_timeout), 1000, DAY, 1 },
-    { "io-timeout", TIME, MEMBER(io_timeout), 1000, DAY, 0 },
+    { "io-timeout", TIME, MEMBER(io_timeout), 1000, DAY, 1 },
     { "inactivity-timeout", TIME, MEMBER(inactivity_timeout), 1000, 30 * DAY, 1 },
     { "restart-interval", TIME, MEMBER(restart_interval), 1000, 366 * DAY, 1 },
     { "maximum-requests", COUNT, MEMBER(maximum_requests), 1, APR_INT64_C(1) << 53, 1 },

@@ -8,14 +8,12 @@
  * the daemon, whether a request still waits for one to take it up: the queue that queue-limit
  * and queue-timeout are about. */
 #include "sgi_link.h"
-#include "sgi_wait.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -58,11 +56,6 @@ struct sgi_link {
     uint16_t last_id;
     apr_time_t since; /* when its last request ended */
     int descriptor;   /* that came with what was received, or -1 */
-
-    /* For a request that is suspended; made when one is, and kept. */
-    int epoll; /* of `fd` and the waker; or -1 */
-    uint32_t events;
-    swiftgi_waker *waker; /* or NULL */
 };
 
 /* All backends of this child that had a request, the newest first; atomic. */
@@ -198,9 +191,7 @@ static int is_full(links *owner)
 static void destroy(sgi_link *link)
 {
     if (link->fd >= 0) close(link->fd);
-    if (link->epoll >= 0) close(link->epoll);
     if (link->descriptor >= 0) close(link->descriptor);
-    if (link->waker) sgi_wait_release(link->waker);
     free(link);
 }
 
@@ -275,7 +266,7 @@ static sgi_link *make(links *owner)
 
     if (!link) return NULL;
     link->owner = owner;
-    link->fd = link->epoll = link->descriptor = -1;
+    link->fd = link->descriptor = -1;
     return link;
 }
 
@@ -318,9 +309,6 @@ sgi_link_result sgi_link_open(const sgi_backend *backend, int is_new, sgi_link *
         pthread_mutex_unlock(&owner->mutex);
         close(fd);
         link->is_used = 0;
-        if (link->epoll >= 0) close(link->epoll);
-        link->epoll = -1;
-        link->events = 0;
     }
     if (link->fd < 0) {
         outcome = connect_to(backend, &fd);
@@ -451,50 +439,4 @@ int sgi_link_take_descriptor(sgi_link *link)
 int sgi_link_descriptor(const sgi_link *link)
 {
     return link->fd;
-}
-
-/* ---- suspended ---- */
-
-static int watch(sgi_link *link, int operation, int fd, uint32_t events)
-{
-    struct epoll_event event = { .events = events };
-
-    return epoll_ctl(link->epoll, operation, fd, &event) == 0;
-}
-
-static int make_stand_in(sgi_link *link, uint32_t events)
-{
-    if (!link->waker) link->waker = sgi_wait_make_waker();
-    if (!link->waker) return 0;
-    link->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (link->epoll < 0) return 0;
-    if (watch(link, EPOLL_CTL_ADD, sgi_wait_waker_descriptor(link->waker), EPOLLIN)
-        && watch(link, EPOLL_CTL_ADD, link->fd, events)) {
-        link->events = events;
-        return 1;
-    }
-    close(link->epoll);
-    link->epoll = -1;
-    return 0;
-}
-
-int sgi_link_stand_in(sgi_link *link, uint32_t events)
-{
-    if (link->epoll < 0) return make_stand_in(link, events) ? link->epoll : -1;
-    if (link->events != events) {
-        if (!watch(link, EPOLL_CTL_MOD, link->fd, events)) return -1;
-        link->events = events;
-    }
-    return link->epoll;
-}
-
-void sgi_link_forget_stand_in(sgi_link *link)
-{
-    link->epoll = -1;
-}
-
-swiftgi_waker *sgi_link_waker(sgi_link *link)
-{
-    sgi_wait_retain(link->waker);
-    return link->waker;
 }

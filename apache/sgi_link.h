@@ -61,15 +61,4 @@ int sgi_link_is_taken(sgi_link *link);
 /* Its own descriptor, for poll(). */
 int sgi_link_descriptor(const sgi_link *link);
 
-/* What stands in for the client's descriptor while the request is suspended: readable if one of
- * `events` (EPOLLIN, EPOLLOUT) holds for the connection, or if its waker was used. -1: there is
- * none to be had. */
-int sgi_link_stand_in(sgi_link *link, uint32_t events);
-
-/* What stood in is closed already. */
-void sgi_link_forget_stand_in(sgi_link *link);
-
-/* Its waker, with one reference more for the caller; after sgi_link_stand_in(). */
-swiftgi_waker *sgi_link_waker(sgi_link *link);
-
 #endif /* SGI_LINK_H */

@@ -292,6 +292,52 @@ static int log_descriptor(const server_rec *s)
                : STDERR_FILENO;
 }
 
+/* The ErrorLogFormat below a node of the configuration, the last one of which counts; `found`
+ * if there is none. httpd itself keeps it only in its own form. */
+static const char *find_log_format(const ap_directive_t *node, apr_pool_t *pool,
+                                   const char *found)
+{
+    for (; node; node = node->next) {
+        if (!ap_cstr_casecmp(node->directive, "ErrorLogFormat")) {
+            const char *rest = node->args, *format = ap_getword_conf(pool, &rest);
+
+            /* Two arguments are about other lines. */
+            if (!*rest) found = format;
+        }
+        else if (node->first_child && ap_cstr_casecmp(node->directive, "<VirtualHost")) {
+            found = find_log_format(node->first_child, pool, found);
+        }
+    }
+    return found;
+}
+
+static const ap_directive_t *find_host(const ap_directive_t *node, const server_rec *s)
+{
+    const ap_directive_t *found = NULL;
+
+    for (; node && !found; node = node->next) {
+        if (!ap_cstr_casecmp(node->directive, "<VirtualHost")) {
+            if (node->line_num == (int)s->defn_line_number
+                && !strcmp(node->filename, s->defn_name))
+                found = node;
+        }
+        else if (node->first_child) {
+            found = find_host(node->first_child, s);
+        }
+    }
+    return found;
+}
+
+/* NULL: the default. */
+static const char *log_format_of(const server_rec *s, apr_pool_t *pool)
+{
+    const char *format = find_log_format(ap_conftree, pool, NULL);
+    const ap_directive_t *host =
+        s->is_virtual && s->defn_name ? find_host(ap_conftree, s) : NULL;
+
+    return host ? find_log_format(host->first_child, pool, format) : format;
+}
+
 typedef struct builder {
     char *data;
     size_t size;
@@ -353,6 +399,7 @@ static void fill_numbers(supervisor_backend *message, const sgi_backend *backend
     message->cpu_time_limit = milliseconds(group->cpu_time_limit);
     message->maximum_requests = (apr_uint64_t)group->maximum_requests;
     message->max_rss = (apr_uint64_t)group->max_rss;
+    message->peer = geteuid() == 0 ? ap_unixd_config.user_id : geteuid();
     message->changes_user = group->changes_user;
     message->uid = account->uid;
     message->gid = account->gid;
@@ -381,6 +428,8 @@ static int send_backend(lasting *state, server_rec *s, const sgi_backend *backen
     put_string(&b, group->account.home);
     put_string(&b, backtrace_of(group, s, ptemp));
     put_string(&b, group->env_file);
+    put_string(&b, log_format_of(group->server, ptemp));
+    put_string(&b, group->server->server_hostname);
     for (i = 0; i < group->environment->nelts; i++) {
         put_string(&b, APR_ARRAY_IDX(group->environment, i, const char *));
     }
@@ -404,13 +453,19 @@ static int send_header(int control, enum supervisor_type type)
 
 static int send_configuration(lasting *state, server_rec *s, apr_pool_t *ptemp)
 {
-    supervisor_begin begin = { .header = { SUPERVISOR_PROTOCOL, SUPERVISOR_BEGIN } };
+    builder b = { .data = apr_pcalloc(ptemp, SUPERVISOR_MESSAGE_LIMIT),
+                  .size = sizeof(supervisor_begin) };
+    supervisor_begin *begin = (supervisor_begin *)b.data;
     const sgi_backend *backend;
     int log = log_descriptor(s);
 
-    begin.level = (apr_int32_t)sgi_log_level(s);
-    begin.reload = sgi_config_global()->reload ? 1 : 0;
-    if (send_message(state->control, &begin, sizeof(begin), &log, 1) < 0) return -1;
+    begin->header.protocol = SUPERVISOR_PROTOCOL;
+    begin->header.type = SUPERVISOR_BEGIN;
+    begin->level = (apr_int32_t)sgi_log_level(s);
+    begin->reload = sgi_config_global()->reload ? 1 : 0;
+    put_string(&b, log_format_of(s, ptemp));
+    put_string(&b, s->server_hostname);
+    if (send_message(state->control, b.data, b.size, &log, 1) < 0) return -1;
     for (backend = sgi_group_backends(); backend; backend = backend->next) {
         if (send_backend(state, s, backend, ptemp) < 0) return -1;
     }

@@ -3,12 +3,12 @@
  * A request waits attached, on its thread, or suspended: the thread goes back to
  * httpd, and the connection with it, in CONN_STATE_ASYNC_WAITIO. httpd then polls
  * the descriptor of the connection's socket; while the request is suspended that is
- * another one in place of the client's: the waker's eventfd, or what stands in for a
- * connection to a daemon and the waker together. When it is readable, the connection comes
- * back to a worker, where process_connection finds the request and goes on with it. Keep-alive, pipelining, TLS and lingering close stay httpd's.
+ * the waker's eventfd in place of the client's. When it is readable, the connection comes
+ * back to a worker, where process_connection finds the request and goes on with it.
+ * Keep-alive, pipelining, TLS and lingering close stay httpd's.
  *
- * What the client does meanwhile is for a thread of our own to see, the watcher: it
- * has the client's descriptor in an epoll set, and wakes the request. It also sees to
+ * What the client and the daemon do meanwhile is for a thread of our own to see, the
+ * watcher: it has their descriptors in an epoll set, and wakes the request. It also sees to
  * deadlines, and to httpd's own limit on the time that a connection may wait. */
 #include "sgi_wait.h"
 #include "sgi_embedded.h"
@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define FLOW_NAME "SWIFTGI_FLOW"
@@ -56,6 +57,9 @@
 
 /* How many of the watcher's events are taken at a time. */
 #define WATCHER_EVENTS 64
+
+/* In an event's number, beside a slot's: it is the daemon's, not the client's. */
+#define OF_SOURCE 0x80000000u
 
 enum waker_state {
     IDLE,    /* nothing to tell */
@@ -146,7 +150,27 @@ static void clear_waker(swiftgi_waker *waker)
     if (read(waker->fd, &count, sizeof(count)) < 0) return;
 }
 
-swiftgi_waker *sgi_wait_make_waker(void)
+/* What requests that wait must leave of the process's descriptors: libdispatch ends the
+ * process if it finds none when it looks after its threads, and a log that is opened, or a
+ * client that is accepted, needs one too. */
+#define DESCRIPTOR_RESERVE 16
+
+/* A descriptor to wake by, or -1. */
+static int open_waker(void)
+{
+    struct rlimit limit;
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    /* The lowest number that is free is taken: a high one says that few are. */
+    if (fd >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY
+        && (rlim_t)fd + DESCRIPTOR_RESERVE >= limit.rlim_cur) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static swiftgi_waker *make_waker(void)
 {
     swiftgi_waker *waker;
 
@@ -160,7 +184,7 @@ swiftgi_waker *sgi_wait_make_waker(void)
     if (!waker) {
         waker = malloc(sizeof(*waker));
         if (!waker) return NULL;
-        waker->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        waker->fd = open_waker();
         if (waker->fd < 0) {
             free(waker);
             return NULL;
@@ -201,25 +225,20 @@ void sgi_wait_release(swiftgi_waker *waker)
     pthread_mutex_unlock(&gate.mutex);
 }
 
-void sgi_wait_retain(swiftgi_waker *waker)
+static void retain_waker(swiftgi_waker *waker)
 {
     __atomic_add_fetch(&waker->references, 1, __ATOMIC_RELAXED);
 }
 
-int sgi_wait_waker_descriptor(const swiftgi_waker *waker)
-{
-    return waker->fd;
-}
-
 swiftgi_waker *sgi_wait_waker(swiftgi_request *x)
 {
-    if (!x->waker) x->waker = sgi_wait_make_waker();
+    if (!x->waker) x->waker = make_waker();
     if (!x->waker) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, errno, x->r, SGI_LOGNO(0060)
                       "no descriptor for a request that has to wait");
         return NULL;
     }
-    sgi_wait_retain(x->waker);
+    retain_waker(x->waker);
     return x->waker;
 }
 
@@ -245,7 +264,7 @@ void sgi_wait_wake(swiftgi_waker *waker)
                 if (gate.last) gate.last->next = waker;
                 else gate.first = waker;
                 gate.last = waker;
-                sgi_wait_retain(waker);
+                retain_waker(waker);
             }
         }
     }
@@ -430,7 +449,10 @@ static void wake_watcher(void)
 {
     static const uint64_t one = 1;
 
-    if (watcher.control >= 0 && write(watcher.control, &one, sizeof(one)) < 0) return;
+    /* Whoever stops the process comes without the mutex, maybe in a signal's handler. */
+    int control = __atomic_load_n(&watcher.control, __ATOMIC_ACQUIRE);
+
+    if (control >= 0 && write(control, &one, sizeof(one)) < 0) return;
 }
 
 /* The watcher's mutex is held. */
@@ -442,13 +464,18 @@ static void tell(swiftgi_request *x, uint32_t events)
 
 static void note_event(const struct epoll_event *event)
 {
-    uint32_t index = (uint32_t)event->data.u64, generation = (uint32_t)(event->data.u64 >> 32);
+    uint32_t number = (uint32_t)event->data.u64, generation = (uint32_t)(event->data.u64 >> 32);
+    uint32_t index = number & ~OF_SOURCE, events = 0;
     watcher_slot *slot;
-    uint32_t events = 0;
 
     pthread_mutex_lock(&watcher.mutex);
     slot = index < (uint32_t)watcher.count ? &watcher.slots[index] : NULL;
-    if (slot && slot->k && slot->generation == generation) {
+    if (slot && slot->k && slot->generation == generation && (number & OF_SOURCE)) {
+        /* It may be one that the request before waited for, on the same connection: then this
+         * one wakes in vain. */
+        if (slot->x) tell(slot->x, SWIFTGI_WOKEN);
+    }
+    else if (slot && slot->k && slot->generation == generation) {
         if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
             slot->is_gone = 1;
             events |= SWIFTGI_GONE;
@@ -539,14 +566,15 @@ static int start_watcher(void)
     struct epoll_event event = { .events = EPOLLIN, .data.u64 = UINT64_MAX };
     sigset_t all, before;
     pthread_t thread;
-    int failed;
+    int control, failed;
 
     if (watcher.epoll >= 0) return 1;
     watcher.epoll = epoll_create1(EPOLL_CLOEXEC);
-    watcher.control = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    control = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    __atomic_store_n(&watcher.control, control, __ATOMIC_RELEASE);
     watcher.free = -1;
-    if (watcher.epoll < 0 || watcher.control < 0
-        || epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, watcher.control, &event) < 0) {
+    if (watcher.epoll < 0 || control < 0
+        || epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, control, &event) < 0) {
         failed = 1;
     }
     else {
@@ -557,9 +585,10 @@ static int start_watcher(void)
         if (!failed) pthread_detach(thread);
     }
     if (failed) {
+        __atomic_store_n(&watcher.control, -1, __ATOMIC_RELEASE);
         if (watcher.epoll >= 0) close(watcher.epoll);
-        if (watcher.control >= 0) close(watcher.control);
-        watcher.epoll = watcher.control = -1;
+        if (control >= 0) close(control);
+        watcher.epoll = -1;
     }
     return !failed;
 }
@@ -612,6 +641,21 @@ static int watch_client(sgi_connection *k, uint32_t interest)
     return epoll_ctl(watcher.epoll, operation, k->client, &event) == 0;
 }
 
+/* The watcher's mutex is held. Returns whether epoll tells of the source, once. It forgets it
+ * when it is closed. */
+static int watch_source(const sgi_connection *k, const sgi_source *source)
+{
+    struct epoll_event event = { .events = EPOLLONESHOT };
+
+    if (source->events & POLLIN) event.events |= EPOLLIN;
+    if (source->events & POLLOUT) event.events |= EPOLLOUT;
+    event.data.u64 =
+        (uint64_t)watcher.slots[k->slot].generation << 32 | OF_SOURCE | (uint32_t)k->slot;
+    return epoll_ctl(watcher.epoll, EPOLL_CTL_MOD, source->fd, &event) == 0
+           || (errno == ENOENT
+               && epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, source->fd, &event) == 0);
+}
+
 /* The connection ends, or its descriptor is about to. */
 static void unwatch_client(sgi_connection *k, int is_open)
 {
@@ -650,20 +694,21 @@ int sgi_wait_can_suspend(const swiftgi_request *x)
            && !c->clogging_input_filters && !r->main && !r->prev && !x->is_nested && x->resume;
 }
 
-/* Puts a request aside; httpd polls `stand_in` for it. Returns whether that was possible. */
-static int suspend(swiftgi_request *x, void *task, int stand_in)
+/* Puts a request aside, which has a waker; `source`: what it waits for beside that, or NULL.
+ * Returns whether that was possible. */
+static int suspend(swiftgi_request *x, void *task, const sgi_source *source)
 {
     sgi_connection *k = connection_of(x->r->connection);
     watcher_slot *slot;
     int is_early;
 
     pthread_mutex_lock(&watcher.mutex);
-    if (!start_watcher() || !watch_client(k, x->interest)) {
+    if (!start_watcher() || !watch_client(k, x->interest)
+        || (source && source->fd >= 0 && !watch_source(k, source))) {
         pthread_mutex_unlock(&watcher.mutex);
         return 0;
     }
     x->task = task;
-    x->stand_in = stand_in;
     x->events = 0;
     x->aside_since = apr_time_now();
     k->aside = x;
@@ -734,7 +779,7 @@ swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
     }
     if (!x->waker) return SWIFTGI_SERVER_ERROR;
     if (!begin_wait(x, interest, events)) return SWIFTGI_OK;
-    if (sgi_wait_can_suspend(x) && suspend(x, task, x->waker->fd)) return SWIFTGI_SUSPENDED;
+    if (sgi_wait_can_suspend(x) && suspend(x, task, NULL)) return SWIFTGI_SUSPENDED;
     return wait_attached(x, x->waker->fd, POLLIN, events);
 }
 
@@ -743,9 +788,9 @@ swiftgi_status sgi_wait_source(swiftgi_request *x, const sgi_source *source, uin
 {
     *events = 0;
     if (!begin_wait(x, interest, events)) return SWIFTGI_OK;
-    if (x->waker && sgi_wait_can_suspend(x)
-        && suspend(x, NULL, source->stand_in >= 0 ? source->stand_in : x->waker->fd)) {
-        return SWIFTGI_SUSPENDED;
+    if (sgi_wait_can_suspend(x)) {
+        if (!x->waker) x->waker = make_waker();
+        if (x->waker && suspend(x, NULL, source)) return SWIFTGI_SUSPENDED;
     }
     return wait_attached(x, source->fd, source->events, events);
 }
@@ -775,7 +820,7 @@ static void go_on(sgi_connection *k, uint32_t more)
     swiftgi_status status;
 
     /* The waker outlives the request, which may end here. */
-    sgi_wait_retain(waker);
+    retain_waker(waker);
     ap_update_child_status(c->sbh, SERVER_BUSY_WRITE, x->r);
     if (events & SWIFTGI_GONE) c->aborted = 1;
     if ((events & SWIFTGI_WRITABLE) && !sgi_output_drain(x)) {
@@ -830,7 +875,7 @@ static void suspend_connection(conn_rec *c, request_rec *r)
     sgi_connection *k = connection_of(c);
 
     if (k && k->aside && !k->is_replaced) {
-        replace_descriptor(k, k->aside->stand_in);
+        replace_descriptor(k, k->aside->waker->fd);
         k->is_replaced = 1;
     }
 }
@@ -869,8 +914,7 @@ static apr_status_t drop_connection(void *data)
 
     if (k->is_replaced && apr_os_sock_get(&fd, k->socket) == APR_SUCCESS && fd < 0) {
         /* httpd could not poll what stands in, and has closed it for the client. */
-        if (k->aside->stand_in == k->aside->waker->fd) k->aside->waker->fd = -1;
-        k->aside->stand_in = -1;
+        k->aside->waker->fd = -1;
         close(k->client);
     }
     if (k->aside) {
@@ -878,7 +922,7 @@ static apr_status_t drop_connection(void *data)
         swiftgi_waker *waker = x->waker;
 
         k->c->aborted = 1;
-        sgi_wait_retain(waker);
+        retain_waker(waker);
         x->resume(x, take_up(k) | SWIFTGI_GONE | SWIFTGI_ABANDONED);
         sgi_wait_end(x);
         return_token(waker);
@@ -893,13 +937,6 @@ void sgi_wait_end(swiftgi_request *x)
     if (!x->waker) return;
     sgi_wait_release(x->waker);
     x->waker = NULL;
-}
-
-void sgi_wait_detach(swiftgi_request *x)
-{
-    /* Whoever uses the connection next may need the token. */
-    if (x->waker) return_token(x->waker);
-    sgi_wait_end(x);
 }
 
 /* ---- the connection ---- */

@@ -21,29 +21,17 @@ swiftgi_status sgi_wait_wait(swiftgi_request *x, void *task, uint32_t interest,
 typedef struct sgi_source {
     int fd;       /* -1: there is nothing to wait for but the client */
     short events; /* of poll() */
-    int stand_in; /* readable if one of them has come, or if the request's waker was used;
-                     -1: the waker alone can bring the request back */
 } sgi_source;
 
-/* As sgi_wait_wait(), for a source: SWIFTGI_WOKEN says that it may have something. A request
- * that sgi_wait_can_suspend() has its waker. */
+/* As sgi_wait_wait(), for a source: SWIFTGI_WOKEN says that it may have something. */
 swiftgi_status sgi_wait_source(swiftgi_request *x, const sgi_source *source, uint32_t interest,
                                uint32_t *events);
 
 /* Whether the thread that serves this request can go while it waits. */
 int sgi_wait_can_suspend(const swiftgi_request *x);
 
-/* Wakers by themselves: NULL if there is no descriptor. */
-swiftgi_waker *sgi_wait_make_waker(void);
-void sgi_wait_retain(swiftgi_waker *waker);
-int sgi_wait_waker_descriptor(const swiftgi_waker *waker);
-
 /* Has output pass on without waiting for the client; gives what was so before. */
 int sgi_wait_set_nonblocking(swiftgi_request *x, int nonblocking);
-
-/* Takes the waker away from a request that is on its thread and that shares it with a
- * connection to a daemon. */
-void sgi_wait_detach(swiftgi_request *x);
 
 /* The handler is done with a request that was not suspended. */
 void sgi_wait_end(swiftgi_request *x);

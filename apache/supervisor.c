@@ -27,10 +27,9 @@
 
 static struct {
     backend *backends;
-    backend *staged; /* of a configuration that is not complete yet */
-    int staged_log;  /* -1: there is none */
-    int staged_level;
-    bool staged_reload;
+    backend *staged;                /* of a configuration that is not complete yet */
+    int staged_log;                 /* -1: there is none */
+    supervisor_begin *staged_begin; /* with its strings; or NULL */
     bool is_configured, reloads, is_stopping, hears_module;
     int64_t lease; /* when it is over; 0: there is none */
     int64_t next_inspection;
@@ -49,25 +48,43 @@ static void discard_staged(void)
     }
     if (supervisor.staged_log >= 0) close(supervisor.staged_log);
     supervisor.staged_log = -1;
+    free(supervisor.staged_begin);
+    supervisor.staged_begin = NULL;
 }
 
-static void begin(const supervisor_begin *message, int log)
+/* The second of the two strings behind the message; NULL: they are not there. */
+static const char *server_of(const supervisor_begin *message, size_t size)
+{
+    const char *text = (const char *)(message + 1), *end = (const char *)message + size,
+               *middle;
+
+    if (size <= sizeof(*message) || end[-1] != '\0') return NULL;
+    middle = memchr(text, '\0', (size_t)(end - text));
+    return middle + 1 < end ? middle + 1 : NULL;
+}
+
+/* Takes the memory of the message. */
+static void begin(supervisor_begin *message, int log)
 {
     discard_staged();
     supervisor.staged_log = log;
-    supervisor.staged_level = message->level;
-    supervisor.staged_reload = message->reload != 0;
+    supervisor.staged_begin = message;
 }
 
 /* Takes what was staged: known backends go on with new settings, the others come and go. */
 static void end(void)
 {
     backend *b, *other, **link;
+    const char *format;
 
     if (supervisor.staged_log < 0) return;
-    log_set(supervisor.staged_log, supervisor.staged_level);
+    format = (const char *)(supervisor.staged_begin + 1);
+    log_set(supervisor.staged_log, supervisor.staged_begin->level, format,
+            format + strlen(format) + 1);
+    supervisor.reloads = supervisor.staged_begin->reload != 0;
     supervisor.staged_log = -1;
-    supervisor.reloads = supervisor.staged_reload;
+    free(supervisor.staged_begin);
+    supervisor.staged_begin = NULL;
     supervisor.lease = 0;
     supervisor.is_configured = true;
     for (b = supervisor.backends; b; b = b->next) {
@@ -114,10 +131,10 @@ static void handle_message(void *data, size_t size, int descriptors[MESSAGE_DESC
     if (size < sizeof(*header) || header->protocol != SUPERVISOR_PROTOCOL) {
         stop("the module speaks another protocol");
     }
-    else if (header->type == SUPERVISOR_BEGIN && size == sizeof(supervisor_begin)
-             && descriptors[0] >= 0) {
+    else if (header->type == SUPERVISOR_BEGIN && server_of(data, size) && descriptors[0] >= 0) {
         begin(data, descriptors[0]);
         descriptors[0] = -1;
+        return;
     }
     else if (header->type == SUPERVISOR_BACKEND && descriptors[1] >= 0
              && (b = backend_create(data, size, descriptors[0], descriptors[1])) != NULL) {
@@ -284,7 +301,7 @@ static void add_all(void)
     add(NULL, NULL, supervisor.hears_module ? &control : &closed);
     add(NULL, NULL, &supervisor.signals);
     for (b = supervisor.backends; b; b = b->next) {
-        if (b->is_dormant && !b->is_leaving) add(b, NULL, &b->listener);
+        if ((b->is_dormant || b->is_refusing) && !b->is_leaving) add(b, NULL, &b->listener);
         for (p = b->processes; p; p = p->next) {
             if (p->ready >= 0) add(b, p, &p->ready);
             if (p->standard.descriptor >= 0) add(b, p, &p->standard.descriptor);
@@ -295,7 +312,8 @@ static void add_all(void)
 
 static void handle(const watch *w)
 {
-    if (!w->process) w->backend->is_dormant = false;
+    if (!w->process && w->backend->is_refusing) backend_refuse(w->backend);
+    else if (!w->process) w->backend->is_dormant = false;
     else if (w->descriptor == &w->process->ready) backend_hear(w->backend, w->process);
     else if (w->descriptor == &w->process->standard.descriptor) {
         log_output(&w->process->standard, w->backend, w->process->pid);

@@ -24,18 +24,37 @@ enum level {
     LEVEL_DEBUG
 };
 
+/* ---- supervisor_format.c ---- */
+
+/* What there is to be said in a line. */
+typedef struct format_parts {
+    const char *server; /* ServerName */
+    const char *group;  /* or NULL */
+    pid_t pid;
+    enum level level;
+    const char *text;
+    size_t count; /* of the text's bytes */
+} format_parts;
+
+/* Makes a line in an ErrorLogFormat; "": httpd's default. Returns how many bytes it has, none
+ * of which is its end. */
+size_t format_line(char *text, size_t size, const char *format, const format_parts *parts);
+
 /* ---- supervisor_log.c ---- */
 
 /* What a daemon prints, on its way to the log. */
 typedef struct output {
     int descriptor; /* the end that is read from; -1: closed */
     enum level level;
+    bool is_cut;          /* the line that is read has been logged in part */
+    enum level cut_level; /* at this level */
     size_t length;
     char text[4096]; /* a line that is not complete */
 } output;
 
-/* Where lines go that concern no group, and up to which level. */
-void log_set(int descriptor, int level);
+/* Where lines go that concern no group, in which ErrorLogFormat, for which server, and up to
+ * which level. The texts are copied. */
+void log_set(int descriptor, int level, const char *format, const char *server);
 
 int log_level(void);
 
@@ -115,8 +134,10 @@ typedef struct backend {
     bool was_matched; /* while configurations are compared */
     process *processes;
     struct stat library; /* the version that this generation runs */
-    unsigned failures;   /* in a row */
+    unsigned failures;   /* in a row: deaths at the start, or soon behind it */
+    unsigned vain;       /* starts in a row that came to nothing */
     int64_t not_before;  /* when the next start may be */
+    bool is_refusing;    /* requests, since no process serves and none could be started */
 } backend;
 
 /* Makes a backend of a message, of which it takes the memory and the descriptors; NULL, and
@@ -142,6 +163,9 @@ void backend_maintain(backend *b, int64_t *when);
 
 /* Once a second: whether limits are exceeded, and whether the library was replaced. */
 void backend_inspect(backend *b, bool watches_library);
+
+/* Turns away who waits for a process. */
+void backend_refuse(backend *b);
 
 /* The process has said something through its pipe. */
 void backend_hear(backend *b, process *p);

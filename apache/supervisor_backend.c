@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +19,12 @@
 /* The wait after the first failed start, doubled with each. */
 #define FIRST_DELAY 100
 #define LONGEST_DELAY 10000
+
+/* Requests wait while processes start, but not for one that so often could not. */
+#define STARTS_TO_WAIT_FOR 3
+
+/* How many are turned away at a time. */
+#define REFUSALS 64
 
 /* Who has served for so long did not fail at the start. */
 #define PROVEN 1000
@@ -165,7 +172,7 @@ void backend_roll(backend *b)
     process *p;
 
     b->generation++;
-    b->failures = 0;
+    b->failures = b->vain = 0;
     b->not_before = 0;
     for (p = b->processes; p; p = p->next) {
         /* What does not serve yet need not begin to. */
@@ -201,6 +208,7 @@ static void start_missing(backend *b)
          * than the machine can take. */
         if (n.old > 0 && n.starting > 0) return;
         if (!process_start(b)) {
+            b->vain++;
             postpone(b);
             return;
         }
@@ -212,6 +220,40 @@ static void start_missing(backend *b)
 static void note(int64_t *when, int64_t time)
 {
     if (time && time < *when) *when = time;
+}
+
+static bool has_ready_process(const backend *b)
+{
+    const process *p = b->processes;
+
+    while (p && (p->state != READY || p->is_crashing)) p = p->next;
+    return p;
+}
+
+/* What was refused has not been read, which tells the module that it was not begun. */
+void backend_refuse(backend *b)
+{
+    int i, connection;
+
+    for (i = 0; i < REFUSALS; i++) {
+        connection = accept4(b->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (connection < 0) return;
+        close(connection);
+    }
+}
+
+static void decide_on_refusal(backend *b)
+{
+    bool refuses = b->vain >= STARTS_TO_WAIT_FOR && !has_ready_process(b);
+
+    if (refuses && !b->is_refusing) {
+        log_line(
+            b, 0, LEVEL_ERROR,
+            "SGI0424: no process of %s can be started, its requests are refused until one is "
+            "ready",
+            b->strings[SUPERVISOR_LIBRARY]);
+    }
+    b->is_refusing = refuses;
 }
 
 void backend_maintain(backend *b, int64_t *when)
@@ -232,12 +274,16 @@ void backend_maintain(backend *b, int64_t *when)
                 log_line(b, p->pid, LEVEL_WARNING,
                          "SGI0417: process did not end in time, it is killed");
             }
-            if (p->state == STARTING) postpone(b);
+            if (p->state == STARTING) {
+                b->vain++;
+                postpone(b);
+            }
             process_kill(p);
         }
         note(when, p->deadline);
     }
     if (b->is_leaving || b->is_dormant) return;
+    decide_on_refusal(b);
     start_missing(b);
     if (count_processes(b).current < b->settings->processes) note(when, b->not_before);
 }
@@ -298,6 +344,7 @@ static void became_ready(backend *b, process *p)
 {
     const supervisor_backend *settings = b->settings;
 
+    b->vain = 0;
     p->state = READY;
     p->became_ready = now();
     p->deadline = 0;
@@ -385,6 +432,7 @@ void backend_ended(backend *b, process *p, int status)
     log_close(&p->errors, b, p->pid);
     log_end(b, p, status, has_failed);
     unlink_process(b, p);
+    if (p->state == STARTING) b->vain++;
     /* Who has served for a while is replaced at once. */
     if (has_failed && (p->state == STARTING || now() - p->became_ready < PROVEN)) postpone(b);
     process_free(p, b);

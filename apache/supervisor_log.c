@@ -1,11 +1,10 @@
-/* supervisor_log.c: lines for httpd's error log, in the format that it has by default. */
+/* supervisor_log.c: lines for httpd's error log. */
 #include "supervisor.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 /* How long a log that is a pipe may take no line until lines are dropped. */
@@ -16,13 +15,18 @@
 
 static int main_log = STDERR_FILENO;
 static int highest_level = LEVEL_INFO;
+static char *main_format, *main_server; /* or NULL */
 static unsigned long dropped;
 
-void log_set(int descriptor, int level)
+void log_set(int descriptor, int level, const char *format, const char *server)
 {
     if (main_log != STDERR_FILENO) close(main_log);
     main_log = descriptor;
     highest_level = level;
+    free(main_format);
+    free(main_server);
+    main_format = strdup(format);
+    main_server = strdup(server);
 }
 
 int log_level(void)
@@ -46,52 +50,23 @@ static void write_line(int descriptor, const char *line, size_t length)
     } while (written < 0 && errno == EINTR);
 }
 
-/* "[Tue Nov 24 22:15:41.123456 2026] [swiftgi:error] [pid 4711] [group shop] ", as long as it
- * fits. */
-static size_t put_head(char *line, size_t size, const backend *b, pid_t pid, enum level level)
-{
-    static const char *const names[] = { "emerg", "alert",  "crit", "error",
-                                         "warn",  "notice", "info", "debug" };
-    unsigned number = (unsigned)level < 8 ? (unsigned)level : LEVEL_DEBUG;
-    struct timeval time;
-    struct tm parts;
-    char before[40], after[16];
-
-    gettimeofday(&time, NULL);
-    localtime_r(&time.tv_sec, &parts);
-    strftime(before, sizeof(before), "%a %b %d %H:%M:%S", &parts);
-    strftime(after, sizeof(after), "%Y", &parts);
-    return (size_t)snprintf(line, size, "[%s.%06ld %s] [swiftgi:%s] [pid %d] %s%s%s", before,
-                            (long)time.tv_usec, after, names[number], (int)pid,
-                            b ? "[group " : "", b ? b->strings[SUPERVISOR_GROUP] : "",
-                            b ? "] " : "");
-}
-
-/* What came from outside must neither end the line nor command a terminal. */
-static size_t put_text(char *line, size_t size, const char *text, size_t length)
-{
-    size_t count = 0, i;
-
-    for (i = 0; i < length && count + 5 < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-
-        if ((c >= 0x20 && c != 0x7F) || c == '\t') line[count++] = (char)c;
-        else count += (size_t)snprintf(line + count, size - count, "\\x%02x", c);
-    }
-    return count;
-}
-
 static void write_text(const backend *b, pid_t pid, enum level level, const char *text,
                        size_t length)
 {
+    const char *format = b ? b->strings[SUPERVISOR_LOG_FORMAT] : main_format;
+    const char *server = b ? b->strings[SUPERVISOR_SERVER] : main_server;
+    format_parts parts = { .server = server ? server : "",
+                           .group = b ? b->strings[SUPERVISOR_GROUP] : NULL,
+                           .pid = pid,
+                           .level = level,
+                           .text = text,
+                           .count = length };
     char line[8192];
     size_t count;
 
     /* httpd never hides what is noticed. */
     if ((int)level > highest_level && level != LEVEL_NOTICE) return;
-    count = put_head(line, 512, b, pid, level);
-    if (count >= 512) count = 511;
-    count += put_text(line + count, sizeof(line) - count - 1, text, length);
+    count = format_line(line, sizeof(line) - 1, format ? format : "", &parts);
     line[count++] = '\n';
     write_line(b ? b->log : main_log, line, count);
 }
@@ -152,12 +127,16 @@ static void skip_head(const char **text, size_t *length, enum level *level)
     }
 }
 
-static void log_printed(const output *out, const backend *b, pid_t pid, const char *text,
-                        size_t length)
+/* Logs a line, or a part of one: `is_last`, the last. */
+static void log_printed(output *out, const backend *b, pid_t pid, const char *text,
+                        size_t length, bool is_last)
 {
     enum level level = out->level;
 
-    skip_head(&text, &length, &level);
+    if (out->is_cut) level = out->cut_level;
+    else skip_head(&text, &length, &level);
+    out->is_cut = !is_last;
+    out->cut_level = level;
     if (length > 0) write_text(b, pid, level, text, length);
 }
 
@@ -167,11 +146,11 @@ static void log_complete(output *out, const backend *b, pid_t pid)
     const char *start = out->text, *end = out->text + out->length, *newline;
 
     while ((newline = memchr(start, '\n', (size_t)(end - start))) != NULL) {
-        log_printed(out, b, pid, start, (size_t)(newline - start));
+        log_printed(out, b, pid, start, (size_t)(newline - start), true);
         start = newline + 1;
     }
     if (start == out->text && out->length == sizeof(out->text)) {
-        log_printed(out, b, pid, start, out->length);
+        log_printed(out, b, pid, start, out->length, false);
         start = end;
     }
     out->length = (size_t)(end - start);
@@ -216,7 +195,7 @@ bool log_output(output *out, const backend *b, pid_t pid)
 void log_close(output *out, const backend *b, pid_t pid)
 {
     log_output(out, b, pid);
-    if (out->length > 0) log_printed(out, b, pid, out->text, out->length);
+    if (out->length > 0) log_printed(out, b, pid, out->text, out->length, true);
     out->length = 0;
     if (out->descriptor >= 0) close(out->descriptor);
     out->descriptor = -1;

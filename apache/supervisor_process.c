@@ -22,6 +22,9 @@
  * loop over all there could be. */
 #define DESCRIPTORS 65536
 
+/* What the launcher takes at most, in milliseconds: three weeks. */
+#define NO_TIMEOUT INT32_MAX
+
 int64_t now(void)
 {
     struct timespec time;
@@ -159,13 +162,15 @@ static const char *level_name(void)
 static void run_launcher(const backend *b)
 {
     const supervisor_backend *settings = b->settings;
-    char threads[24], grace[24], timeout[24], requests[24], inactivity[24];
+    char threads[24], grace[24], timeout[24], peer[24], requests[24], inactivity[24];
     const char *arguments[24];
     size_t n = 0;
 
     snprintf(threads, sizeof(threads), "%u", settings->threads);
     snprintf(grace, sizeof(grace), "%llums", (unsigned long long)settings->drain_timeout);
-    snprintf(timeout, sizeof(timeout), "%llums", (unsigned long long)settings->io_timeout);
+    snprintf(timeout, sizeof(timeout), "%llums",
+             (unsigned long long)(settings->io_timeout ? settings->io_timeout : NO_TIMEOUT));
+    snprintf(peer, sizeof(peer), "%u", settings->peer);
     snprintf(requests, sizeof(requests), "%llu",
              (unsigned long long)settings->maximum_requests);
     snprintf(inactivity, sizeof(inactivity), "%llums",
@@ -183,6 +188,8 @@ static void run_launcher(const backend *b)
     arguments[n++] = timeout;
     arguments[n++] = "--log-level";
     arguments[n++] = level_name();
+    arguments[n++] = "--peer-user";
+    arguments[n++] = peer;
     if (settings->maximum_requests) {
         arguments[n++] = "--max-requests";
         arguments[n++] = requests;

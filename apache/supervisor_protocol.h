@@ -10,7 +10,7 @@
  * A daemon is started as
  *
  *   LAUNCHER --fastcgi fd:3 --ready fd:4 --threads N --grace Nms --io-timeout Nms
- *       --log-level LEVEL [--max-requests N] [--inactivity-timeout Nms] LIBRARY
+ *       --log-level LEVEL --peer-user UID [--max-requests N] [--inactivity-timeout Nms] LIBRARY
  *
  * with its listening socket, which is non-blocking and shared with others, as descriptor
  * 3. To descriptor 4, a pipe, it writes single bytes: 'r' when it serves requests, 'm' when
@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 /* Goes up when anything here changes. */
-#define SUPERVISOR_PROTOCOL 1
+#define SUPERVISOR_PROTOCOL 2
 
 #define SUPERVISOR_CONTROL 3
 
@@ -46,6 +46,8 @@ typedef struct supervisor_header {
     uint32_t type;
 } supervisor_header;
 
+/* Behind it two strings, each ended by NUL: the main server's ErrorLogFormat, "" for the
+ * default, and its name. */
 typedef struct supervisor_begin {
     supervisor_header header;
     int32_t level;   /* messages above are not logged, as httpd's APLOG_ numbers */
@@ -59,11 +61,13 @@ enum supervisor_string {
     SUPERVISOR_LIBRARY,
     SUPERVISOR_LAUNCHER,
     SUPERVISOR_DISPLAY_NAME,
-    SUPERVISOR_HOME,      /* working directory */
-    SUPERVISOR_USER,      /* login name, or "" */
-    SUPERVISOR_USER_HOME, /* home directory, or "" */
-    SUPERVISOR_BACKTRACE, /* SWIFT_BACKTRACE */
-    SUPERVISOR_ENV_FILE,  /* or "" */
+    SUPERVISOR_HOME,       /* working directory */
+    SUPERVISOR_USER,       /* login name, or "" */
+    SUPERVISOR_USER_HOME,  /* home directory, or "" */
+    SUPERVISOR_BACKTRACE,  /* SWIFT_BACKTRACE */
+    SUPERVISOR_ENV_FILE,   /* or "" */
+    SUPERVISOR_LOG_FORMAT, /* ErrorLogFormat, or "" for the default */
+    SUPERVISOR_SERVER,     /* ServerName of the log's server */
     SUPERVISOR_STRINGS
 };
 
@@ -83,6 +87,7 @@ typedef struct supervisor_backend {
     uint64_t cpu_time_limit;
     uint64_t maximum_requests;
     uint64_t max_rss;      /* bytes */
+    uint32_t peer;         /* who may connect beside root: the user of httpd's children */
     uint32_t changes_user; /* boolean: the members below are to be taken on */
     uint32_t uid;
     uint32_t gid;

@@ -348,10 +348,15 @@ final class Bench {
 
     /// How many streams the targets are about.
     static let streams = 9500
+    static let daemonStreams = 1000
 
     private func runStreams(_ scenario: Scenario) throws {
-        let contestant = Contestants.streams
-        guard contestants.contains(where: { $0.name == contestant.name }) else { return }
+        for contestant in Contestants.streams where contestants.contains(where: { $0.name == contestant.name }) {
+            try runStreams(scenario, contestant)
+        }
+    }
+
+    private func runStreams(_ scenario: Scenario, _ contestant: Contestant) throws {
         if let reason = contestant.absence(site) {
             report.failures[scenario.name, default: [:]][contestant.name] = reason
             return
@@ -359,9 +364,10 @@ final class Bench {
         let descriptors = Descriptors(wanted: 20_000)
         defer { descriptors.restore() }
         do {
-            let wanted = isQuick ? 1000 : Self.streams
-            // Two each, and some for the rest.
-            let count = min(wanted, max(0, descriptors.limit - 1000) / 2)
+            let isEmbedded = contestant.name == Contestants.embeddedStreams.name
+            let wanted = isEmbedded ? (isQuick ? 1000 : Self.streams) : Self.daemonStreams
+            // Two or three each, and some for the rest.
+            let count = min(wanted, max(0, descriptors.limit - 1000) / (isEmbedded ? 2 : 3))
             guard count > 0 else { throw Failure("a limit of \(descriptors.limit) descriptors is too low") }
             var remark: String?
             if count < wanted {

@@ -51,9 +51,22 @@ enum Contestants {
 
     private static func embedded(_ place: Contestant.Place, _ hello: String, _ bench: String) -> String {
         """
+        <IfModule !mod_swiftgi.c>
         LoadModule swiftgi_module \(place.site.peers)/mod_swiftgi.so
+        </IfModule>
         SwiftGIScriptAlias /hello \(place.site.peers)/lib\(hello).so
         SwiftGIScriptAlias /app \(place.site.peers)/lib\(bench).so
+        """
+    }
+
+    /// A group of one process for each library, with as many threads as httpd's child has; to stand before
+    /// the module's other lines. The launcher and the supervisor stand beside the module.
+    private static func daemon(_ place: Contestant.Place) -> String {
+        """
+        LoadModule swiftgi_module \(place.site.peers)/mod_swiftgi.so
+        SwiftGIDaemonProcess bench threads=\(place.threads) queue-limit=100000
+        SwiftGIProcessGroup bench
+
         """
     }
 
@@ -67,8 +80,15 @@ enum Contestants {
             httpd: { embedded($0, "AsyncHello", "AsyncBench") }),
         Contestant(
             name: "swiftgi-daemon", title: "SwiftGI daemon",
-            needs: [.directive("SwiftGIDaemonProcess"), .work("its configuration is to be written here")],
-            httpd: { embedded($0, "Hello", "Bench") }),
+            needs: launcherNeeds + [.file("mod_swiftgi.so"), .file("swiftgi-supervisor")],
+            httpd: { daemon($0) + embedded($0, "Hello", "Bench") }),
+        Contestant(
+            name: "swiftgi-daemon-async", title: "SwiftGI daemon, async",
+            needs: [
+                .file("mod_swiftgi.so"), .file("swiftgi-supervisor"), .file("swiftgi-run"),
+                .file("libAsyncBench.so"),
+            ],
+            httpd: { daemon($0) + embedded($0, "AsyncHello", "AsyncBench") }),
         Contestant(
             name: "swiftgi-fcgi", title: "SwiftGI FastCGI, mod_proxy_fcgi",
             needs: launcherNeeds + [.module("proxy_fcgi")], modules: ["proxy", "proxy_fcgi", "env"],
@@ -153,12 +173,22 @@ enum Contestants {
     }
 
     /// Who takes part in `streams`, with the samples for applications.
-    static let streams = Contestant(
+    static let streams = [
+        embeddedStreams,
+        Contestant(
+            name: "swiftgi-daemon-async", title: "SwiftGI daemon, async",
+            needs: embeddedStreams.needs + [.file("swiftgi-supervisor"), .file("swiftgi-run")],
+            httpd: { daemon($0) + (embeddedStreams.httpd?($0) ?? "") }),
+    ]
+
+    static let embeddedStreams = Contestant(
         name: "swiftgi-async", title: "SwiftGI embedded, async",
         needs: [.file("mod_swiftgi.so"), .file("libEvents.so"), .file("libHello.so"), .file("streams")],
         httpd: { place in
             """
+            <IfModule !mod_swiftgi.c>
             LoadModule swiftgi_module \(place.site.peers)/mod_swiftgi.so
+            </IfModule>
             SwiftGIScriptAlias /hello \(place.site.peers)/libHello.so
             SwiftGIScriptAlias /events \(place.site.peers)/libEvents.so
             """

@@ -68,6 +68,8 @@ struct Scenario: Sendable {
             name: "stream", title: "1,000 chunks of 16 bytes, 4 connections",
             kind: .load(Request(path: "/app/stream"), .wrk(connections: 4)), leastSeconds: 0.6),
         Scenario(
+            name: "c1", title: "hello, 1 connection", kind: .load(Request(path: "/hello"), .wrk(connections: 1))),
+        Scenario(
             name: "c64", title: "hello, 64 connections", kind: .load(Request(path: "/hello"), .wrk(connections: 64))),
         Scenario(
             name: "c1000", title: "hello, 1,000 connections",

@@ -99,7 +99,8 @@ struct Site: Sendable {
         let sources = [
             "\(repository)/Tests/Benchmarks/Peers", "\(repository)/.build/bench/made",
             "\(repository)/.build/bench/hummingbird/release/BenchHummingbird",
-            "\(repository)/.build/apache/.libs/mod_swiftgi.so", "\(repository)/.build/launcher/swiftgi-run",
+            "\(repository)/.build/apache/.libs/mod_swiftgi.so",
+            "\(repository)/.build/apache/.libs/swiftgi-supervisor", "\(repository)/.build/launcher/swiftgi-run",
         ]
         for source in sources { try copy(source) }
         for name in ["Hello", "AsyncHello", "ExecutorCost", "Events", "Bench", "AsyncBench"] {

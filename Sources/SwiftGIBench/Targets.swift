@@ -45,8 +45,21 @@ extension Report {
 
     /// What `streams` has measured, if there were as many as the targets are about.
     private var streams: [String: Double]? {
-        let more = rows(of: "streams").first { $0.contestant == Contestants.streams.name }?.more
+        let more = rows(of: "streams").first { $0.contestant == Contestants.embeddedStreams.name }?.more
         return more?["streams"] == Double(Bench.streams) ? more : nil
+    }
+
+    /// The same through a process group.
+    private var daemonStreams: [String: Double]? {
+        let more = rows(of: "streams").first { $0.contestant == "swiftgi-daemon-async" }?.more
+        return more?["streams"] == Double(Bench.daemonStreams) ? more : nil
+    }
+
+    /// What a process group adds to the median at one connection, in microseconds.
+    private var addedLatency: Double? {
+        func median(_ contestant: String) -> Double? { rows(of: "c1").first { $0.contestant == contestant }?.p50 }
+        guard let daemon = median("swiftgi-daemon"), let embedded = median("swiftgi") else { return nil }
+        return daemon - embedded
     }
 
     private static let forwarding = ["fcgi-c", "mod_fcgid", "scgi-c", "uwsgi", "nginx", "php-fpm", "hummingbird"]
@@ -67,6 +80,20 @@ extension Report {
         },
         Target(name: "hello, daemon: of mod_wsgi daemon's", least: 2) {
             $0.ratio("hello", "swiftgi-daemon", of: "mod_wsgi-daemon")
+        },
+        Target(name: "hello, daemon: of libfcgi in C behind mod_proxy_fcgi", least: 1.25) {
+            $0.ratio("hello", "swiftgi-daemon", of: "fcgi-c")
+        },
+        Target(name: "hello, daemon: µs that it adds to embedded's median at one connection", least: 40, isMost: true) {
+            $0.addedLatency
+        },
+        Target(name: "1,000 streams, daemon: events that arrived", least: 1) { report in
+            report.daemonStreams.flatMap { row in
+                row["events"].flatMap { events in row["events_expected"].map { events / $0 } }
+            }
+        },
+        Target(name: "1,000 streams, daemon: hello's median in µs", least: 5000, isMost: true) {
+            $0.daemonStreams?["hello_busy_p50_us"]
         },
         Target(name: "hello, embedded: of mod_wsgi embedded's", least: 2.5) {
             $0.ratio("hello", "swiftgi", of: "mod_wsgi")

@@ -307,7 +307,12 @@ package final class Exchange {
             return
         }
         remaining = 0
-        try complete(bytes.extracting(first: Int(limit)))
+        do throws(GatewayError) {
+            try complete(bytes.extracting(first: Int(limit)))
+        } catch {
+            // A client that had all of the body may be gone.
+            if limit > 0 || error.code != .clientGone { throw error }
+        }
         throw GatewayError(.contentLengthExceeded, "Content-Length is \(head.contentLength ?? 0)")
     }
 

@@ -64,7 +64,7 @@ import Testing
         }
     }
 
-    @Test func handlers() async throws {
+    @Test(.embedded("No alias names these files, so that no group runs them.")) func handlers() async throws {
         let lines = """
             <Directory ${root}/htdocs>
             Options +ExecCGI
@@ -102,7 +102,9 @@ import Testing
         }
     }
 
-    @Test func handlerOfDirectoryAndBadLibrary() async throws {
+    @Test(.embedded("No alias names these files, so that no group runs them.")) func handlerOfDirectoryAndBadLibrary()
+        async throws
+    {
         let lines = """
             <Directory ${root}/htdocs>
             Options +ExecCGI

@@ -138,7 +138,7 @@ import Testing
         }
     }
 
-    @Test func patterns() async throws {
+    @Test(.embedded("The libraries of a group do not depend on the request.")) func patterns() async throws {
         let lines = """
             SwiftGIScriptAliasMatch ^/m/([a-z]+)/v[0-9] ${apps}/lib$1.so
             SwiftGIScriptAliasMatch ^/rest/(.*) \(Self.variables)/$1

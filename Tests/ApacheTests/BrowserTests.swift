@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// What a browser makes of the samples' pages.
-@Suite struct BrowserTests {
+@Suite(.embedded("The pages name httpd's child.")) struct BrowserTests {
     @Test func eventsArriveInThePage() async throws {
         try await withServer(Configuration("SwiftGIScriptAlias /events ${apps}/libEvents.so")) { server in
             let browser = try Browser()

@@ -21,6 +21,17 @@ import Testing
 
     @Test(arguments: Configuration.MPM.allCases, Contract.allCases)
     func conforms(_ mpm: Configuration.MPM, _ contract: Contract) async throws {
+        try await check(mpm, contract, .embedded)
+    }
+
+    @Test(arguments: Configuration.MPM.allCases, Contract.allCases)
+    func conformsInDaemons(_ mpm: Configuration.MPM, _ contract: Contract) async throws {
+        try await check(mpm, contract, .daemon)
+    }
+
+    private func check(
+        _ mpm: Configuration.MPM, _ contract: Contract, _ execution: Configuration.Execution
+    ) async throws {
         let lines = """
             SwiftGIScriptAlias /gateway ${apps}/libConformance.so
             SwiftGIScriptAlias /attached ${apps}/libAsyncConformance.so
@@ -30,7 +41,8 @@ import Testing
             SetEnv \(ConformanceHandler.waitVariable) 1
             </Location>
             """
-        let configuration = Configuration(lines, mpm: mpm, modules: ["env"], threads: 16)
+        var configuration = Configuration(lines, mpm: mpm, modules: ["env"], threads: 16)
+        configuration.execution = execution
         let expected = Set(contract.cases.flatMap(\.log)).sorted()
         try await withServer(configuration, expecting: expected) { server in
             let client = ApacheConformanceClient(port: server.port, scriptName: "/\(contract.rawValue)")

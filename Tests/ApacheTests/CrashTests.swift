@@ -3,7 +3,8 @@ import Glibc
 import Testing
 
 /// A trap takes its process down and nothing else.
-@Suite struct CrashTests {
+@Suite(.embedded("It is httpd's child that crashes; DaemonTests has processes that do."))
+struct CrashTests {
     /// The words of the runtime, of us, and of httpd's parent.
     private static let kinds = [
         ("bounds", "SIG"), ("unwrap", "SIG"), ("fatal", "SIG"), ("abort", "SIGABRT"), ("segv", "SIGSEGV"),

@@ -17,9 +17,7 @@ private let manyConnections = "AsyncRequestWorkerFactor 100"
 private typealias Record = FakeConnection.RecordType
 
 /// The module's side of daemon mode, against servers right and wrong.
-///
-/// Daemon mode is not finished, and neither are these: they run if SWIFTGI_UNFINISHED is set.
-@Suite(.enabled(if: Paths.environment("SWIFTGI_UNFINISHED") != nil, "daemon mode is not finished"))
+@Suite(.embedded("They have groups of their own."))
 struct DaemonClientTests {
     // MARK: Requests
 
@@ -350,6 +348,8 @@ struct DaemonClientTests {
                 let gate = request.variables["QUERY_STRING"] ?? ""
                 try wait("the client to have the head") { gates.all.contains(gate) }
                 try endings[Int(gate) ?? 0](connection, request.id)
+                // A failed application leaves its process, and the connection, as they are.
+                if gate == "4" { continue }
                 while connection.isOpen, try connection.record().type != nil {}
             }
         }
@@ -553,7 +553,7 @@ struct DaemonClientTests {
         let serve: @Sendable (FakeConnection) throws -> Void = { connection in
             _ = try connection.request()
             try connection.body()
-            // The head does not come; the request is cancelled.
+            // The head does not come; the request is cancelled, and aborted if it does not end.
             ends.note(try connection.record().type)
         }
         let lines = "<Location /c/own>\nSwiftGIRequestTimeout 100ms\n</Location>"
@@ -563,7 +563,7 @@ struct DaemonClientTests {
             #expect(try server.get("/c/").status == 504)
             #expect(try server.get("/c/own").status == 504)
             try wait("the daemon to hear of it") { ends.all.count == 2 }
-            #expect(ends.all == [.abort, .abort])
+            #expect(ends.all == [.cancelled, .cancelled])
         }
     }
 
@@ -582,7 +582,7 @@ struct DaemonClientTests {
             try client.request("GET /c/ HTTP/1.1")
             #expect(try client.chunk(after: client.head().body.count) == Array("part".utf8))
             #expect(throws: WireError.self) { while try client.chunk() != nil {} }
-            try wait("the daemon to hear of it") { ends.all == [.abort] }
+            try wait("the daemon to hear of it") { ends.all == [.cancelled] }
         }
     }
 
@@ -645,7 +645,9 @@ struct DaemonClientTests {
                 }
                 for (number, client) in clients.enumerated() {
                     #expect(try client.response().text == "\(number)")
-                    // The connection goes on as any other.
+                    // The connection goes on as any other. When so many come at once that all threads are
+                    // busy, httpd closes those that are kept; nothing but waits ends in the first round.
+                    guard round == 1 else { continue }
                     try client.request("GET /c/ HTTP/1.1")
                     #expect(try client.response().text == "0")
                 }
@@ -933,10 +935,17 @@ struct DaemonClientTests {
     /// A daemon that answers before it has read all.
     @Test func earlyAnswer() async throws {
         let serve: @Sendable (FakeConnection) throws -> Void = { connection in
-            let request = try connection.request()
-            try connection.answer(request, "early")
-            if request.path == "/close" { return }
-            while true { _ = try connection.record() }
+            while true {
+                let request = try connection.request()
+                try connection.answer(request, "early")
+                if request.path == "/close" { return }
+                // The connection serves another request if all of the body comes.
+                var record: FakeConnection.Record
+                repeat {
+                    record = try connection.record()
+                    if record.type == .abort { return }
+                } while !record.content.isEmpty
+            }
         }
         try await withFakeDaemon(serve: serve) { server, _ async throws in
             for path in ["/c/close", "/c/"] {

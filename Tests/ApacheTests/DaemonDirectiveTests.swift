@@ -2,9 +2,7 @@ import Foundation
 import Testing
 
 /// The directives of process groups: what is refused, and which request goes where.
-///
-/// Daemon mode is not finished: they run if SWIFTGI_UNFINISHED is set.
-@Suite(.enabled(if: Paths.environment("SWIFTGI_UNFINISHED") != nil, "daemon mode is not finished"))
+@Suite(.embedded("They have groups of their own."))
 struct DaemonDirectiveTests {
     // MARK: What is refused
 
@@ -46,7 +44,7 @@ struct DaemonDirectiveTests {
         ("startup-timeout=off", "a time from 1ms"),
         ("startup-timeout=2d", "a time from 1ms to 1d"),
         ("request-timeout=soon", "a time from 1ms"),
-        ("io-timeout=off", "a time from 1ms"),
+        ("io-timeout=2d", "a time from 1ms to 1d"),
         ("inactivity-timeout=-5s", "a time from 1ms"),
         ("restart-interval=1y", "a time from 1ms"),
         ("maximum-requests=0", "or off"),
@@ -106,14 +104,7 @@ struct DaemonDirectiveTests {
         Malformed("SwiftGILauncher swiftgi-run", "the absolute path of the program swiftgi-run"),
         Malformed("<Location />\nSwiftGILauncher /usr/bin/swiftgi-run\n</Location>", "not allowed"),
     ])
-    func refused(_ malformed: Malformed) async throws {
-        try await withStoppedServer(Configuration(malformed.lines)) { server in
-            let result = try server.configtest()
-            #expect(result.status != 0)
-            #expect(result.errors.contains(malformed.message), "\(result)")
-            #expect(result.errors.contains("test.conf"), "\(result)")
-        }
-    }
+    func refused(_ malformed: Malformed) async throws { try await malformed.check() }
 
     /// What is known only when all was read: with an id.
     @Test(arguments: [
@@ -190,7 +181,7 @@ struct DaemonDirectiveTests {
             """
         let lines = """
             SwiftGIDaemonProcess all-off queue-timeout=off request-timeout=off inactivity-timeout=off \
-            restart-interval=off maximum-requests=off max-rss=off cpu-time-limit=OFF
+            restart-interval=off maximum-requests=off max-rss=off cpu-time-limit=OFF io-timeout=off
             <VirtualHost *:${port}>
             ServerName a.example
             SwiftGIDaemonProcess hosted

@@ -259,7 +259,8 @@ extension Configuration {
             try FileManager.default.copyItem(atPath: Paths.launcher, toPath: "\($0)/swiftgi-run")
             chmod("\($0)/swiftgi-run", 0o755)
         }
-        configuration.linksToDaemons = { 64 }
+        // The module keeps so many.
+        configuration.linksToDaemons = { 260 }
         return configuration
     }
 }

@@ -14,6 +14,16 @@ import Testing
             self.lines = lines
             self.message = message
         }
+
+        /// The configuration is refused, with the message and the place.
+        func check() async throws {
+            try await withStoppedServer(Configuration(lines).embedded) { server in
+                let result = try server.configtest()
+                #expect(result.status != 0)
+                #expect(result.errors.contains(message), "\(result)")
+                #expect(result.errors.contains("test.conf"), "\(result)")
+            }
+        }
     }
 
     @Test(arguments: [
@@ -51,14 +61,7 @@ import Testing
         Malformed("<VirtualHost *:${port}>\nSwiftGIReload On\n</VirtualHost>", "SwiftGIReload"),
         Malformed("<Location />\nSwiftGIReload On\n</Location>", "not allowed"),
     ])
-    func refused(_ malformed: Malformed) async throws {
-        try await withStoppedServer(Configuration(malformed.lines)) { server in
-            let result = try server.configtest()
-            #expect(result.status != 0)
-            #expect(result.errors.contains(malformed.message), "\(result)")
-            #expect(result.errors.contains("test.conf"), "\(result)")
-        }
-    }
+    func refused(_ malformed: Malformed) async throws { try await malformed.check() }
 
     @Test func acceptedInAllPlaces() async throws {
         let everywhere = """

@@ -22,7 +22,8 @@ import Testing
                 "HTTP_X_EMPTY": "",
                 "HTTP_USER_AGENT": "test", "DOCUMENT_ROOT": "\(server.root)/htdocs",
                 "SCRIPT_FILENAME": Applications.path("Behaviour"),
-                "swiftgi.url_scheme": "http", "swiftgi.server": "embedded", "swiftgi.version": "1.0",
+                "swiftgi.url_scheme": "http", "swiftgi.server": Configuration.Execution.standard.rawValue,
+                "swiftgi.version": "1.0",
                 "swiftgi.run_once": "false", "swiftgi.multithread": "true",
             ] {
                 #expect(variables[name] == value, "\(name)")
@@ -93,7 +94,7 @@ import Testing
     }
 
     /// Those that the client repeats httpd joins; those that it adds itself it does not.
-    @Test func fieldsThatTheServerRepeats() async throws {
+    @Test(.embedded("Fields travel as variables, joined.")) func fieldsThatTheServerRepeats() async throws {
         let lines = """
             RequestHeader add X-One b
             RequestHeader add x-one c

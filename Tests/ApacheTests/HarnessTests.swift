@@ -3,7 +3,7 @@ import Glibc
 import Testing
 
 /// The harness itself: a helper that cannot fail proves nothing.
-@Suite struct HarnessTests {
+@Suite(.embedded("They look at the harness itself.")) struct HarnessTests {
     /// An httpd without the module: what fails here is the harness.
     private func plain(_ lines: String = "", mpm: Configuration.MPM = .event, modules: [String] = []) -> Configuration {
         var configuration = Configuration(lines, mpm: mpm, modules: modules, logLevel: "info")

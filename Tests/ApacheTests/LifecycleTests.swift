@@ -4,7 +4,7 @@ import Testing
 
 /// How applications begin, end, and are replaced.
 @Suite struct LifecycleTests {
-    @Test func initThatThrows() async throws {
+    @Test(.embedded("Processes that cannot start are tried again.")) func initThatThrows() async throws {
         let lines = """
             SwiftGIScriptAlias /broken ${apps}/libThrowsAtStart.so
             SwiftGIScriptAlias /c ${root}/libFails.so
@@ -30,7 +30,7 @@ import Testing
         }
     }
 
-    @Test(arguments: Configuration.MPM.allCases)
+    @Test(.embedded("Children are counted."), arguments: Configuration.MPM.allCases)
     func lifecycle(_ mpm: Configuration.MPM) async throws {
         let configuration = Configuration(
             "SwiftGIScriptAlias /app ${apps}/libWithLifecycle.so", mpm: mpm,
@@ -105,7 +105,7 @@ import Testing
         }
     }
 
-    @Test func shutdownThatHangs() async throws {
+    @Test(.embedded("The supervisor ends what hangs.")) func shutdownThatHangs() async throws {
         let configuration = Configuration(
             "SwiftGIScriptAlias /app ${apps}/libWithLifecycle.so\nGracefulShutdownTimeout 1",
             environment: ["LIFECYCLE_JOURNAL": "${root}/scratch/journal", "LIFECYCLE_HANGS": "yes"])
@@ -117,7 +117,7 @@ import Testing
     }
 
     /// Another library in place of the old one: another answer, and no request lost.
-    @Test func reload() async throws {
+    @Test(.embedded("The supervisor replaces what is new.")) func reload() async throws {
         let lines =
             "SwiftGIReload On\nSwiftGIScriptAlias /twin ${root}/libTwin.so\n<Directory ${root}>\nRequire all granted\n</Directory>"
         let configuration = Configuration(lines).preparing { try Applications.copy("TwinA", to: "\($0)/libTwin.so") }
@@ -145,7 +145,7 @@ import Testing
     }
 
     /// One that is refused keeps its good neighbour waiting: a restart would end what runs of it.
-    @Test func reloadOfTwo() async throws {
+    @Test(.embedded("The supervisor replaces what is new.")) func reloadOfTwo() async throws {
         let lines = """
             SwiftGIReload On
             SwiftGIScriptAlias /one ${root}/libOne.so
@@ -180,7 +180,7 @@ import Testing
     }
 
     /// Libraries are named as those see them that load them, inside of ChrootDir.
-    @Test func changedRoot() async throws {
+    @Test(.embedded("The launcher is not in the new root.")) func changedRoot() async throws {
         guard ServedAs.isRoot else { return }
         let lines = """
             ChrootDir ${root}/jail
@@ -208,7 +208,7 @@ import Testing
         }
     }
 
-    @Test func noReloadByDefault() async throws {
+    @Test(.embedded("Children are compared.")) func noReloadByDefault() async throws {
         let lines =
             "SwiftGIScriptAlias /twin ${root}/libTwin.so\n<Directory ${root}>\nRequire all granted\n</Directory>"
         let configuration = Configuration(lines).preparing { try Applications.copy("TwinA", to: "\($0)/libTwin.so") }
@@ -220,14 +220,6 @@ import Testing
             try wait("the new answer") { try server.get("/twin").text.hasPrefix("twin B") }
             #expect(server.errorLog.lines(with: "SGI0050").isEmpty)
         }
-    }
-
-    private func replaceFile(_ path: String, _ make: (String) throws -> Void) throws {
-        try make(path + ".new")
-        // Older than the time that a file is given to be complete.
-        try FileManager.default.setAttributes(
-            [.modificationDate: Date.now.addingTimeInterval(-60)], ofItemAtPath: path + ".new")
-        try #require(rename(path + ".new", path) == 0)
     }
 
     @Test(arguments: Configuration.MPM.allCases)

@@ -8,7 +8,7 @@ import Testing
         "from logger at critical",
     ]
 
-    @Test(arguments: Configuration.MPM.allCases)
+    @Test(.embedded("What is printed is its process's."), arguments: Configuration.MPM.allCases)
     func levelsAndRequest(_ mpm: Configuration.MPM) async throws {
         let configuration = Configuration.behaviour(mpm: mpm, logLevel: "info swiftgi:trace8")
         try await withServer(configuration, expecting: Self.everything) { server in
@@ -74,7 +74,7 @@ import Testing
         }
     }
 
-    @Test func virtualHosts() async throws {
+    @Test(.embedded("What is printed goes to the log of the group.")) func virtualHosts() async throws {
         let lines = """
             <VirtualHost *:${port}>
             ServerName one
@@ -112,7 +112,7 @@ import Testing
         }
     }
 
-    @Test func otherThreadsAndOddOutput() async throws {
+    @Test(.embedded("What is printed is its process's.")) func otherThreadsAndOddOutput() async throws {
         try await withServer(.behaviour(), expecting: ["torn", "apart", "llll", "tab", "no line's end"]) { server in
             _ = try server.get("/app/log-elsewhere?word=w")
             let line = try server.errorLog.wait(for: "w from another thread")
@@ -122,7 +122,7 @@ import Testing
         }
     }
 
-    @Test func manyThreadsDoNotMix() async throws {
+    @Test(.embedded("What is printed is its process's.")) func manyThreadsDoNotMix() async throws {
         try await withServer(.behaviour(threads: 8), expecting: Self.everything) { server in
             let port = server.port
             let load = Load(clients: 4) {

@@ -127,7 +127,7 @@ import Testing
     }
 
     /// Two libraries that share a Swift runtime, of two compilers.
-    @Test func otherRuntime() async throws {
+    @Test(.embedded("Processes of a group have one library each.")) func otherRuntime() async throws {
         let lines = "SwiftGIScriptAlias /a ${root}/libA.so\nSwiftGIScriptAlias /b ${root}/libB.so"
         try await withStoppedServer(Configuration(lines)) { server in
             let root = server.root
@@ -189,7 +189,7 @@ import Testing
     }
 
     /// The parent must not load applications: it would keep their code, as root, for ever.
-    @Test func parentLoadsNothing() async throws {
+    @Test(.embedded("Children load the library.")) func parentLoadsNothing() async throws {
         try await withServer(.behaviour()) { server in
             let maps = readText("/proc/\(server.pid)/maps")
             #expect(maps.contains("mod_swiftgi.so"))
@@ -200,7 +200,7 @@ import Testing
     }
 
     /// A bad library at a restart must not take the server down, nor its other applications.
-    @Test func badLibraryAtRestart() async throws {
+    @Test(.embedded("The library has no server inside.")) func badLibraryAtRestart() async throws {
         let lines = """
             SwiftGIScriptAlias /app ${apps}/libBehaviour.so
             SwiftGIScriptAlias /c ${root}/libC.so

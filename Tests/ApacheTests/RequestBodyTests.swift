@@ -100,7 +100,8 @@ import Testing
         }
     }
 
-    @Test func malformedBodies() async throws {
+    @Test(.embedded("A client that has closed its side is gone while its request waits for a process."))
+    func malformedBodies() async throws {
         try await withServer(.behaviour(), expecting: ["SGI0206", "SGI0205"]) { server in
             for body in ["zz\r\nabc\r\n0\r\n\r\n", "3\r\nabcX\r\n0\r\n\r\n", "-1\r\n\r\n", "FFFFFFFFFFFFFFFFF\r\n"] {
                 let client = try server.connect()
@@ -146,7 +147,8 @@ import Testing
         }
     }
 
-    @Test func clientGoneInTheBody() async throws {
+    @Test(.embedded("A request that is given up before a process took it up is never begun."))
+    func clientGoneInTheBody() async throws {
         try await withServer(.behaviour()) { server in
             // Ends, resets, in the middle of both framings: nobody's error.
             for (fields, part) in [("Content-Length: 10", "some"), ("Transfer-Encoding: chunked", "5\r\nab")] {

@@ -3,9 +3,7 @@ import Glibc
 import Testing
 
 /// Daemons and the process that owns them, with a daemon of the tests' own (Libraries/daemon.c).
-///
-/// Daemon mode is not finished: they run if SWIFTGI_UNFINISHED is set.
-@Suite(.enabled(if: Paths.environment("SWIFTGI_UNFINISHED") != nil, "daemon mode is not finished"))
+@Suite(.embedded("They have groups of their own."))
 struct SupervisorTests {
     // MARK: Sockets and restarts
 
@@ -55,7 +53,7 @@ struct SupervisorTests {
             let descriptors = try ProcessTable.descriptors(of: server.who().pid)
             #expect(!descriptors.contains { $0.hasPrefix(server.root) }, "\(descriptors)")
             #expect(descriptors.filter { $0.hasPrefix("socket:") }.count <= 2, "\(descriptors)")
-            let child = try #require(server.children.first)
+            let child = try wait("a child") { server.children.first }
             let shared = Set(ProcessTable.descriptors(of: child)).intersection(
                 ProcessTable.descriptors(of: supervisor).filter { $0.hasPrefix("socket:") })
             #expect(shared.isEmpty, "a child has the supervisor's \(shared)")
@@ -195,11 +193,12 @@ struct SupervisorTests {
     // MARK: Starts
 
     @Test func processThatCannotStart() async throws {
-        let configuration = Configuration.daemons("env=DAEMON_REFUSES=${root}/scratch/refuses").preparing {
-            try writeFile("\($0)/scratch/refuses", "")
-        }
-        try await withServer(configuration, expecting: ["SGI0423", "the database is away"]) { server in
-            let asking = Asking(try #require(server.sockets().first), times: 1)
+        let format = LogLine.format.replacing("%M", with: "%{u}t %M")
+        let configuration = Configuration.daemons(
+            "env=DAEMON_REFUSES=${root}/scratch/refuses", "ErrorLogFormat \"\(format)\""
+        ).preparing { try writeFile("\($0)/scratch/refuses", "") }
+        let expected = ["SGI0423", "SGI0424", "the database is away"]
+        try await withServer(configuration, expecting: expected) { server in
             try wait("five attempts") { server.errorLog.lines(with: "SGI0423").count >= 5 }
             let line = try #require(server.errorLog.lines(with: "SGI0423").first)
             #expect(line.message.contains("status 69, before it was ready"), "\(line)")
@@ -207,9 +206,11 @@ struct SupervisorTests {
             let times = server.errorLog.lines(with: "SGI0423").map { $0.secondsOfHour }
             let passed = (times[4] - times[0] + 3600).truncatingRemainder(dividingBy: 3600)
             #expect(passed > 1.4, "\(times)")
+            // After three of them nobody is kept waiting for the next.
+            #expect(server.errorLog.lines(with: "SGI0424").count == 1)
+            #expect(throws: (any Error).self) { try server.who() }
             try FileManager.default.removeItem(atPath: "\(server.root)/scratch/refuses")
-            let failures = await asking.end()
-            #expect(failures == [])
+            _ = try wait("an answer") { try? server.who() }
         }
     }
 
@@ -222,7 +223,8 @@ struct SupervisorTests {
             try makeDirectory("\($0)/closed", mode: 0o700)
         }
         guard ServedAs.isRoot else { return }
-        try await withServer(configuration, expecting: ["SGI0420"]) { server in
+        try await withServer(configuration, expecting: ["SGI0420", "SGI0424"]) { server in
+            try server.errorLog.wait(for: "SGI0424")
             let line = try server.errorLog.wait(for: "SGI0420")
             #expect(line.message.contains("[group other]"), "\(line)")
             #expect(line.message.contains("\(server.root)/closed: Permission denied"), "\(line)")
@@ -477,7 +479,8 @@ struct SupervisorTests {
             #expect(daemon["cwd"] == "/tmp")
             let expected = [
                 "the shop --fastcgi fd:3 --ready fd:4 ", "--threads 3", "--grace 7000ms",
-                "--io-timeout 9000ms", "--log-level debug", "--max-requests 1000", " \(server.root)/libC.so",
+                "--io-timeout 9000ms", "--log-level debug", "--peer-user \(ServedAs.userID)", "--max-requests 1000",
+                " \(server.root)/libC.so",
             ]
             for part in expected { #expect(daemon.arguments.contains(part), "\(daemon.arguments)") }
             let inactivity = try #require(daemon.arguments.firstMatch(of: /--inactivity-timeout (\d+)ms/))
@@ -531,15 +534,10 @@ struct SupervisorTests {
     /// The real launcher with a real application: it tells when it is ready, and ends when told.
     @Test func launcherAndApplication() async throws {
         let lines = """
-            SwiftGILauncher ${root}/swiftgi-run
             SwiftGIDaemonProcess shop processes=2
             SwiftGIScriptAlias /app ${apps}/libHello.so process-group=shop
             """
-        let configuration = Configuration(lines).preparing {
-            try FileManager.default.copyItem(atPath: Paths.launcher, toPath: "\($0)/swiftgi-run")
-            chmod("\($0)/swiftgi-run", 0o755)
-        }
-        try await withServer(configuration) { server in
+        try await withServer(Configuration(lines)) { server in
             try wait("two processes") { server.errorLog.lines(with: "SGI0411").count == 2 }
             let old = server.daemons
             for pid in old { #expect(readText("/proc/\(pid)/maps").contains("libHello.so")) }
@@ -585,6 +583,51 @@ struct SupervisorTests {
         }
     }
 
+    /// The supervisor's lines and a process's look as httpd's own do.
+    @Test(
+        arguments: [
+            (
+                "",
+                #"\[\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d\.\d{6} \d{4}\] \[swiftgi:notice\] \[pid \d+\] \[group shop\] said"#
+            ),
+            ("%M", #"\[group shop\] said"#),
+            (
+                "%{cu}t %l 100%% %v %V %M",
+                #"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} notice 100% localhost localhost \[group shop\] said"#
+            ),
+            ("%{cz}t %M", #"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} \[group shop\] said"#),
+            ("[client\\ %a] %-a <%P% >%T %M% ,\\ referer\\ %{Referer}i", #" - <\d+>\d+ \[group shop\] said"#),
+            ("%7m %4l %M", #" notice \[group shop\] said"#),
+        ] as [(String, String)])
+    func formats(_ format: String, _ pattern: String) async throws {
+        let lines = """
+            <VirtualHost *:${port}>
+            ServerName shop.example
+            <IfModule mod_swiftgi.c>
+            ErrorLog ${root}/logs/shop.log
+            \(format.isEmpty ? "" : "ErrorLogFormat \"\(format)\"")
+            ErrorLogFormat request "%L"
+            </IfModule>
+            ServerName localhost
+            SwiftGIDaemonProcess hosted display-name=hosted
+            SwiftGIScriptAlias /h ${root}/libC.so process-group=hosted
+            </VirtualHost>
+            """
+        // The main server's format would be the virtual host's, too.
+        var configuration = Configuration.daemons("", lines)
+        configuration.logsInOwnFormat = !format.isEmpty
+        try await withServer(configuration, rawLines: format.isEmpty) { server in
+            _ = try server.ask("print said", "hosted")
+            _ = try server.ask("print said", "shop")
+            try wait("the line") { readText("\(server.root)/logs/error.log").contains("said") }
+            let expression = try Regex(pattern.replacing("shop", with: "hosted"))
+            let found = try wait("the line") {
+                readText("\(server.root)/logs/shop.log").split(separator: "\n").first { $0.hasSuffix("said") }
+            }
+            #expect(found.wholeMatch(of: expression) != nil, "\(found)")
+        }
+    }
+
     /// Logs that were rotated are written to from the next restart on.
     @Test func rotatedLog() async throws {
         try await withServer(.daemons()) { server in
@@ -606,7 +649,7 @@ struct SupervisorTests {
 }
 
 extension LogLine {
-    /// Of a line in httpd's default format.
+    /// Of a line with httpd's own time.
     fileprivate var secondsOfHour: Double {
         guard let match = text.firstMatch(of: #/:(\d\d):(\d\d\.\d+)\s/#) else { return 0 }
         return (Double(match.1) ?? 0) * 60 + (Double(match.2) ?? 0)

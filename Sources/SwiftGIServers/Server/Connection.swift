@@ -220,7 +220,9 @@ import SwiftGICore
             try request.prepare()
             if request.isExtended {
                 isExtended = true
-                if server.isDraining { return refuse(request) }
+                // Only then the module has all that it has sent: of what is read while the way in is open
+                // it may be sending more already.
+                if isDrained { return refuse(request) }
             }
             start(request, &started)
         case .stdin(let id, let range), .data(let id, let range):
@@ -299,7 +301,7 @@ import SwiftGICore
             return
         }
         guard !isClosing else { return answerEnd(id, keepsConnection: true, applicationStatus: 0, .cannotMultiplex) }
-        guard !(isExtended && server.isDraining), server.admitRequest() else {
+        guard !(isExtended && isDrained), server.admitRequest() else {
             return answerEnd(id, keepsConnection: keepsConnection, applicationStatus: 0, .overloaded)
         }
         let request = ServerRequest(self, id: id, role: role, keepsConnection: keepsConnection)
@@ -708,7 +710,9 @@ import SwiftGICore
             } while !rest.isEmpty
         }
         return monitor.withLock {
-            guard !request.hasEnded, !request.isAborted, !isOutputBroken, text.count <= Self.errorLimit,
+            // mod_swiftgi listens for a moment to what it has cancelled.
+            guard !request.hasEnded, !request.isAborted || (request.isExtended && !isAtEnd), !isOutputBroken,
+                text.count <= Self.errorLimit,
                 pending.count <= Self.errorLimit
             else { return false }
             let before = pending.count
@@ -729,8 +733,10 @@ import SwiftGICore
         request.post(.readable)
         monitor.notifyAll()
         requests.removeAll { $0 === request }
-        // mod_swiftgi is turned away when it comes again: it goes elsewhere then.
         if !request.keepsConnection || isAtEnd || (server.isDraining && !request.isExtended) { isClosing = true }
+        // Before mod_swiftgi can come with another request: it knows that nothing of it arrives, and goes
+        // elsewhere.
+        if server.isDraining, request.isExtended { closeWayIn() }
         since = System.now
         if isPaused, !requests.contains(where: { $0.buffered > Self.lowWater }) {
             // What was not read of its body is passed over, by whoever comes along.
@@ -854,16 +860,21 @@ import SwiftGICore
             // Who has just connected to a server that did not yet want to end is about to ask.
             if !hasCarried, System.now - since < Self.firstTime { return }
             if isLocal, isRegistered {
-                // What the peer writes from now on fails, so that it knows that nothing of it has arrived.
-                // What has arrived is read before the end is.
-                isDrained = true
-                shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RD))
+                closeWayIn()
             } else if System.wait(descriptor, for: POLLIN, milliseconds: 0) == 0 {
                 isClosing = true
                 isInputComplete = true
                 closeIfDone()
             }
         }
+    }
+
+    /// What the peer writes from now on fails, so that it knows that nothing of it has arrived. What has
+    /// arrived is read before the end is. The monitor is held.
+    private func closeWayIn() {
+        guard isLocal, isRegistered, !isRetired, !isDrained else { return }
+        isDrained = true
+        shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RD))
     }
 
     /// The server ends now.

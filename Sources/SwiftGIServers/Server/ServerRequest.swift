@@ -123,6 +123,11 @@ import Synchronization
             answer(.stopped)
             return gateway.requestDone()
         }
+        if connection.monitor.withLock({ isAborted }) {
+            // It has waited for longer than its web server did: the application never hears of it.
+            connection.abort(self)
+            return gateway.requestDone()
+        }
         switch gateway.application.entry {
         case .application(let application):
             drive(worker) { finish(Exchange(self).serve(application)) }
@@ -260,7 +265,19 @@ import Synchronization
             inputError = inputError ?? Self.inputError(content.first)
             post(.readable)
         case .stopping: noteStop()
+        case .cancelled: cancel(content.first)
         case .file, .inputWanted: break
+        }
+    }
+
+    /// Ends the request for a reason of mod_swiftgi's, a `swiftgi_status`.
+    private func cancel(_ status: UInt8?) {
+        guard hasStarted else { return }
+        switch status {
+        case 6: post(.stalled)
+        case 10: post(.expired)
+        case 11: post(.stopped)
+        default: break
         }
     }
 

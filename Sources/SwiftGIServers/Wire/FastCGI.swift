@@ -25,6 +25,8 @@ package enum FastCGI {
         case inputWanted
         /// From the module: the server wants to end.
         case stopping
+        /// From the module: the request is cancelled, for the reason that is its one byte.
+        case cancelled
     }
 
     package enum Role: UInt16, Sendable {

@@ -131,7 +131,7 @@ package struct FastCGIDecoder {
     private var extensionType: FastCGI.ExtensionType? {
         guard id != 0, let type = FastCGI.ExtensionType(rawValue: type) else { return nil }
         return switch type {
-        case .trailers, .inputFailed, .stopping: type
+        case .trailers, .inputFailed, .stopping, .cancelled: type
         case .file, .inputWanted: nil
         }
     }

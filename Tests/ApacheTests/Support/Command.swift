@@ -142,6 +142,17 @@ func writeFile(_ path: String, _ bytes: Data, mode: mode_t = 0o644) throws {
     chmod(path, mode)
 }
 
+/// Puts a file that `make` makes in another's place, as a deployment does: by renaming, and older than the
+/// time that a file is given to be complete.
+func replaceFile(_ path: String, _ make: (String) throws -> Void) throws {
+    try make(path + ".new")
+    try FileManager.default.setAttributes(
+        [.modificationDate: Date.now.addingTimeInterval(-60)], ofItemAtPath: path + ".new")
+    guard rename(path + ".new", path) == 0 else {
+        throw Command.Failure(description: "\(path): \(String(cString: strerror(errno)))")
+    }
+}
+
 func makeDirectory(_ path: String, mode: mode_t = 0o755) throws {
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     chmod(path, mode)

@@ -12,9 +12,20 @@ struct Configuration {
         var isThreaded: Bool { self != .prefork }
     }
 
+    /// Who runs the applications: httpd's children themselves, or processes of a group.
+    enum Execution: String, CaseIterable, CustomTestStringConvertible {
+        case embedded, daemon
+
+        var testDescription: String { rawValue }
+
+        /// SWIFTGI_TEST_EXECUTION, for tests that do not say it themselves.
+        static let standard = Paths.environment("SWIFTGI_TEST_EXECUTION").flatMap(Execution.init) ?? .embedded
+    }
+
     /// The main server's configuration, in a file of its own: test.conf.
     var lines: String
     var mpm = MPM.event
+    var execution = Execution.standard
     var modules: [String] = []
     /// How many processes serve.
     var children = 1
@@ -24,12 +35,14 @@ struct Configuration {
     /// For httpd's processes; `${root}` stands for the server root here too.
     var environment: [String: String] = [:]
     var logLevel = "info swiftgi:debug"
+    /// Whether the error log is in the tests' own format, which virtual hosts inherit.
+    var logsInOwnFormat = true
     /// Puts files into the server root before the start.
     var prepare: @Sendable (_ root: String) throws -> Void = { _ in }
     /// Whether mod_swiftgi itself is there.
     var loadsModule = true
-    /// How many connections to daemons httpd's processes may have kept.
-    var linksToDaemons: @Sendable () -> Int = { 0 }
+    /// How many connections to daemons httpd's processes may have kept; `nil`: any number.
+    var linksToDaemons: (@Sendable () -> Int)?
 
     init(
         _ lines: String, mpm: MPM = .event, modules: [String] = [], children: Int = 1, threads: Int = 8,
@@ -85,7 +98,14 @@ struct Configuration {
             """
         return Configuration(own + lines, mpm: mpm, modules: modules).preparing {
             try Applications.compile(source, to: "\($0)/libC.so", defining: defining)
-        }
+        }.embedded
+    }
+
+    /// What is said of httpd's own children, or of libraries that have no server inside.
+    var embedded: Configuration {
+        var configuration = self
+        configuration.execution = .embedded
+        return configuration
     }
 
     func with(threads: Int) -> Configuration {
@@ -131,7 +151,7 @@ struct Configuration {
         text += processLines
         text += """
             ErrorLog \(root)/logs/error.log
-            ErrorLogFormat "\(LogLine.format)"
+            \(logsInOwnFormat ? "ErrorLogFormat \"\(LogLine.format)\"" : "")
             LogLevel \(logLevel)
             LogFormat "%r|%>s|%B|%X|%L" test
             CustomLog \(root)/logs/access.log test
@@ -147,10 +167,21 @@ struct Configuration {
             <Directory \(Applications.directory)>
             Require all granted
             </Directory>
+            \(executionLines)
             Include \(root)/test.conf
 
             """
         return text
+    }
+
+    /// A process group for all applications, in place of httpd's children. The launcher stands beside the
+    /// module.
+    private var executionLines: String {
+        guard execution == .daemon, loadsModule else { return "" }
+        return """
+            SwiftGIDaemonProcess everything processes=\(children) threads=\(threads) queue-limit=1000
+            SwiftGIProcessGroup everything
+            """
     }
 
     /// Few processes, and room for those that end gracefully.

@@ -20,7 +20,7 @@ extension Configuration {
             """
         return Configuration(own + lines, mpm: mpm, modules: modules).preparing {
             try Applications.compile("library.c", to: "\($0)/libC.so")
-        }
+        }.embedded
     }
 }
 

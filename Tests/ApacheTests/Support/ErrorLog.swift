@@ -11,10 +11,6 @@ struct LogLine: CustomStringConvertible {
 
     /// `nil` for a line that httpd did not format: what some process wrote to standard error.
     init?(_ text: Substring) {
-        if let line = LogLine(ofSupervisor: text) {
-            self = line
-            return
-        }
         let parts = text.split(separator: "|", maxSplits: 6, omittingEmptySubsequences: false)
         guard parts.count == 7, parts[0] == "log", let pid = Int32(parts[3]) else { return nil }
         module = String(parts[1])
@@ -22,20 +18,6 @@ struct LogLine: CustomStringConvertible {
         self.pid = pid
         requestID = String(parts[4])
         message = String(parts[6])
-        self.text = String(text)
-    }
-
-    /// A line of the supervisor or of a daemon: it has httpd's default format.
-    ///
-    ///     [Tue Nov 24 22:15:41.123456 2026] [swiftgi:error] [pid 4711] [group shop] text
-    private init?(ofSupervisor text: Substring) {
-        let pattern = /\[[^\]]+\] \[(swiftgi):([a-z]+)\] \[pid ([0-9]+)\] (.*)/
-        guard let match = text.wholeMatch(of: pattern), let pid = Int32(match.3) else { return nil }
-        module = String(match.1)
-        level = String(match.2)
-        self.pid = pid
-        requestID = "-"
-        message = String(match.4)
         self.text = String(text)
     }
 

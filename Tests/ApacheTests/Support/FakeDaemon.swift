@@ -145,7 +145,7 @@ final class FakeConnection: Sendable {
         case abort, end, params, stdin, stdout, stderr
         case unknownType = 11
         case file = 64
-        case trailers, inputFailed, inputWanted, stopping
+        case trailers, inputFailed, inputWanted, stopping, cancelled
     }
 
     struct Record: CustomStringConvertible {

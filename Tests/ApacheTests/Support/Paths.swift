@@ -17,6 +17,8 @@ enum Paths {
             let supervisor = "swiftgi-supervisor"
             try FileManager.default.copyItem(
                 atPath: "\(directory)/\(supervisor)", toPath: "\(temporary)/\(supervisor)")
+            try FileManager.default.copyItem(atPath: launcher, toPath: "\(temporary)/swiftgi-run")
+            chmod("\(temporary)/swiftgi-run", 0o755)
         } catch {
             return built
         }

@@ -80,16 +80,15 @@ struct DescriptorCount: Equatable, CustomStringConvertible {
     /// What there is more of than in another count.
     ///
     /// Dispatch, of which each application has its own, makes an event loop when it first needs one, and
-    /// the module one for requests that wait: a few kernel objects, once. And the module keeps 64 events for the next requests that wait; what is
-    /// beyond them is a leak.
+    /// the module one for requests that wait: a few kernel objects, once. And the module keeps 64 events for
+    /// the next requests that wait; what is beyond them is a leak.
     ///
-    /// - Parameter links: Connections to daemons that may have been kept: a socket each, and an epoll and
-    ///   an event if a request was suspended that used it.
+    /// - Parameter links: Connections to daemons that may have been kept: a socket each.
     func growth(since earlier: DescriptorCount, links: Int = 0) -> [String: Int] {
         var grown: [String: Int] = [:]
         for (kind, count) in counts where kind != "device" {
             let more = count - earlier.counts[kind, default: 0]
-            let permitted = ["kernel object": 8 + links, "event": 64 + 4 + links, "socket": links][kind, default: 0]
+            let permitted = ["kernel object": 8, "event": 64 + 4, "socket": links][kind, default: 0]
             if more > permitted { grown[kind] = more }
         }
         return grown

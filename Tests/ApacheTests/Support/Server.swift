@@ -172,7 +172,8 @@ final class Server {
         _ = holdsEventually(for: 5) {
             leaks = children.compactMap { pid in
                 let count = DescriptorCount(of: pid)
-                let growths = baseline.map { count.growth(since: $0, links: configuration.linksToDaemons()) }
+                let links = configuration.linksToDaemons?() ?? (configuration.execution == .daemon ? 256 : 0)
+                let growths = baseline.map { count.growth(since: $0, links: links) }
                 if growths.isEmpty || growths.contains(where: \.isEmpty) { return nil }
                 return "process \(pid) has \(count), more by \(growths[0]) than after the first answer: "
                     + ProcessTable.descriptors(of: pid).sorted().joined(separator: ", ")

@@ -8,8 +8,8 @@ struct WaitedInVain: Error, CustomStringConvertible {
 
 /// How long a test waits for what must come.
 ///
-/// It never waits that long unless something is wrong.
-let patience: Double = 20
+/// It never waits that long unless something is wrong. SWIFTGI_PATIENCE says otherwise, in seconds.
+let patience: Double = ProcessInfo.processInfo.environment["SWIFTGI_PATIENCE"].flatMap { Double($0) } ?? 60
 
 /// Polls until the condition holds.
 func wait(_ what: String, for seconds: Double = patience, until condition: () throws -> Bool) throws {
