@@ -71,8 +71,9 @@ struct CGIStart {
         }
         var status: Int32 = 0
         waitpid(child, &status, 0)
-        guard status == 0, all.count > Site.hello.count, all.suffix(7) == Array("world!\n".utf8)[...] else {
-            throw Failure("\(command[0]): status \(status), \(String(decoding: all, as: UTF8.self))")
+        let text = String(decoding: all, as: UTF8.self)
+        guard status == 0, text.hasSuffix("!\n"), text.contains("\r\n\r\nHello") else {
+            throw Failure("\(command[0]): status \(status), \(text)")
         }
         return first * 1e6
     }

@@ -21,6 +21,8 @@ import SwiftGICore
     private static let longestLine = 3900
     /// Milliseconds for a peer to take note that it is not listened to any more.
     private static let lingerTime: Int64 = 2000
+    /// Milliseconds for a new peer to send its first request when the server is to end.
+    private static let firstTime: Int64 = 1000
 
     let server: GatewayServer
     let descriptor: Int32
@@ -59,6 +61,8 @@ import SwiftGICore
     private var lastSent: Int64 = 0
 
     private var isRegistered = false
+    /// Whether a request has come on it.
+    private var hasCarried = false
     /// No further request is taken.
     private var isClosing = false
     /// Whether the peer is mod_swiftgi, as a request has shown.
@@ -310,6 +314,7 @@ import SwiftGICore
     private func start(_ request: ServerRequest, _ started: inout [ServerRequest]) {
         if request.id == 0 { request.isAdmitted = server.admitRequest() }
         since = System.now
+        hasCarried = true
         started.append(request)
         server.requestStarted()
     }
@@ -852,6 +857,8 @@ import SwiftGICore
             for request in requests { request.noteStop() }
             guard requests.isEmpty, isBetweenRequests, !isReading, !hasOutput, !isWriting, !isRetired, !isDrained
             else { return }
+            // Who has just connected to a server that did not yet want to end is about to ask.
+            if !hasCarried, System.now - since < Self.firstTime { return }
             if isLocal, isRegistered {
                 closeWayIn()
             } else if System.wait(descriptor, for: POLLIN, milliseconds: 0) == 0 {

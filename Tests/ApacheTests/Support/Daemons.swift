@@ -94,6 +94,13 @@ func exchange(with path: String, _ text: String) throws -> String {
     return String(decoding: answer, as: UTF8.self)
 }
 
+/// Whether somebody listens at a Unix socket.
+func canConnect(to path: String) -> Bool {
+    let client = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    defer { close(client) }
+    return withAddress(path) { connect(client, $0, $1) } == 0
+}
+
 /// Calls `body` with the address of a Unix socket.
 func withAddress<Value>(
     _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Value

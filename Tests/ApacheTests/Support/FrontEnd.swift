@@ -64,7 +64,8 @@ final class Launched {
             if command.hasEnded {
                 throw Command.Failure(description: "swiftgi-run did not start: \(try command.finish())")
             }
-            if address.hasPrefix("/") { return access(address, F_OK) == 0 }
+            // The file is there a moment before somebody listens.
+            if address.hasPrefix("/") { return canConnect(to: address) }
             return (try? RawClient(port: Int(address)!)) != nil
         }
     }
