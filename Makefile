@@ -4,7 +4,7 @@ export PORT COUNT SEED SEEDS SANITIZER QUICK SCENARIO CONTESTANT
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup module launcher applications frameworks run test stress sanitize check cost bench fuzz format install uninstall clean
+.PHONY: help setup module launcher applications frameworks run test testdaemon stress sanitize check cost bench fuzz format install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' Makefile | expand -t 22
@@ -27,8 +27,11 @@ frameworks: setup ## build what needs the adapters for frameworks: Hummingbird a
 run: module applications ## serve the samples at http://127.0.0.1:8080/ until Ctrl-C; PORT=
 	@.ci/serve
 
-test: module launcher applications frameworks ## run every test
+test: module launcher applications ## run every test; those of frameworks if `make frameworks` has built them
 	@.ci/test
+
+testdaemon: module launcher applications ## run the tests with httpd, all applications in a group of processes
+	@SWIFTGI_TEST_EXECUTION=daemon .ci/test
 
 check: module launcher applications ## formats, lints, exported symbols, coverage of the documents
 	@.ci/check

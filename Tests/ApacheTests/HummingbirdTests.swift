@@ -3,7 +3,8 @@ import Testing
 
 /// An application of Hummingbird, unchanged: it answers the same on its own server, inside httpd, and
 /// behind FastCGI.
-@Suite(.serialized) struct HummingbirdTests {
+@Suite(.serialized, .enabled(if: Applications.hasFrameworks, "`make frameworks` builds what this tests."))
+struct HummingbirdTests {
     /// A request that is sent to both.
     struct Case: Sendable, CustomTestStringConvertible {
         var method = "GET"

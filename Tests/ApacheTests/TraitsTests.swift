@@ -2,7 +2,8 @@ import Foundation
 import Testing
 
 /// What of the middleware is behind the package's traits.
-@Suite struct TraitsTests {
+@Suite(.enabled(if: Applications.hasFrameworks, "`make frameworks` builds what this tests."))
+struct TraitsTests {
     private static let contracts = ["gateway", "async"]
 
     private static func withTraits(_ modules: [String] = [], _ test: (Server) async throws -> Void) async throws {

@@ -16,8 +16,6 @@ final class CGIConformanceClient: ConformanceClient {
     init(_ contract: ConformanceContract, journal: String) {
         self.contract = contract
         self.journal = journal
-        // As the server of a process has it: a client that left is an error, not the end.
-        signal(SIGPIPE, SIG_IGN)
     }
 
     /// What was logged at warning and above.

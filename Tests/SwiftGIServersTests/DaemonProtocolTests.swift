@@ -321,16 +321,17 @@ struct DaemonProtocolTests {
     @Test("A peer that takes little at a time is no peer that takes nothing", arguments: [true, false])
     func steadyReader(_ isAsync: Bool) async throws {
         var options = ServerOptions()
-        options.ioTimeout = 2000
+        options.ioTimeout = 4000
         try await withClient(isAsync ? .handler(handler) : .application(application), options) { client, _ in
             try client.ask("/pieces", query: "600000")
-            // So slowly that a record takes longer than the time for I/O, and then fast.
+            // So slowly that all of it takes longer than the time for I/O, and then fast. Not more slowly:
+            // the system tells of room in a socket only when much of it is free.
             var count = 0
             while count <= 600_000 {
-                let bytes = try client.socket.receive(upTo: count < 150_000 ? 4096 : 65536)
+                let bytes = try client.socket.receive(upTo: count < 450_000 ? 16384 : 65536)
                 if bytes.isEmpty { break }
                 count += bytes.count
-                if count < 150_000 { usleep(150_000) }
+                if count < 450_000 { usleep(200_000) }
             }
             #expect(count > 600_000)
         }

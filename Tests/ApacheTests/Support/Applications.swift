@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Synchronization
 import Testing
 
@@ -37,6 +38,9 @@ enum Applications {
     /// What the frameworks' applications were built as; see `.ci/frameworks`.
     static let frameworks =
         Paths.environment("SWIFTGI_TEST_FRAMEWORKS") ?? "\(Paths.repository)/.build/frameworks/debug"
+
+    /// Whether they were built. It takes minutes.
+    static let hasFrameworks = access("\(frameworks)/libTodos.so", F_OK) == 0
 
     /// Puts an application of a framework beside the others. They are large: only when a test asks.
     static func addFramework(_ name: String) throws {

@@ -17,15 +17,26 @@ enum Paths {
             let supervisor = "swiftgi-supervisor"
             try FileManager.default.copyItem(
                 atPath: "\(directory)/\(supervisor)", toPath: "\(temporary)/\(supervisor)")
-            try FileManager.default.copyItem(atPath: launcher, toPath: "\(temporary)/swiftgi-run")
-            chmod("\(temporary)/swiftgi-run", 0o755)
+            // So is the launcher.
+            _ = launcher
         } catch {
             return built
         }
         return copy
     }()
 
-    static let launcher = environment("SWIFTGI_LAUNCHER") ?? "\(repository)/.build/launcher/swiftgi-run"
+    /// A copy, where the user that httpd serves as can run it: the repository may lie where it can't go.
+    static let launcher: String = {
+        let built = environment("SWIFTGI_LAUNCHER") ?? "\(repository)/.build/launcher/swiftgi-run"
+        let copy = "\(temporary)/swiftgi-run"
+        do {
+            try FileManager.default.copyItem(atPath: built, toPath: copy)
+            chmod(copy, 0o755)
+        } catch {
+            return built
+        }
+        return copy
+    }()
 
     static let builtApplications = environment("SWIFTGI_TEST_APPLICATIONS") ?? "\(repository)/.build/apps/release"
 
