@@ -98,7 +98,7 @@ typedef struct sgi_connection {
     int is_inside;          /* boolean: a request can be put aside: we see what comes of it */
     int is_nonblocking;     /* boolean: flushes are taken out of the output */
     int is_replaced;        /* boolean: the socket has the waker's descriptor */
-    swiftgi_request *aside; /* the request that is suspended, or NULL */
+    swiftgi_request *aside; /* the request that is suspended, or NULL; see aside_of() */
     int slot;               /* of the watcher, or -1 */
     uint32_t watched;       /* what epoll was asked for */
 } sgi_connection;
@@ -694,6 +694,18 @@ int sgi_wait_can_suspend(const swiftgi_request *x)
            && !c->clogging_input_filters && !r->main && !r->prev && !x->is_nested && x->resume;
 }
 
+/* A connection is one thread's at a time. httpd hands it to the next one under a lock, or, when
+ * it is to be closed, by an atomic exchange alone. */
+static swiftgi_request *aside_of(const sgi_connection *k)
+{
+    return __atomic_load_n(&k->aside, __ATOMIC_ACQUIRE);
+}
+
+static void set_aside(sgi_connection *k, swiftgi_request *x)
+{
+    __atomic_store_n(&k->aside, x, __ATOMIC_RELEASE);
+}
+
 /* Puts a request aside, which has a waker; `source`: what it waits for beside that, or NULL.
  * Returns whether that was possible. */
 static int suspend(swiftgi_request *x, void *task, const sgi_source *source)
@@ -711,7 +723,7 @@ static int suspend(swiftgi_request *x, void *task, const sgi_source *source)
     x->task = task;
     x->events = 0;
     x->aside_since = apr_time_now();
-    k->aside = x;
+    set_aside(k, x);
     pthread_mutex_lock(&gate.mutex);
     x->waker->is_suspended = 1;
     pthread_mutex_unlock(&gate.mutex);
@@ -727,7 +739,7 @@ static int suspend(swiftgi_request *x, void *task, const sgi_source *source)
 /* Takes a request up again. Returns what has come. */
 static uint32_t take_up(sgi_connection *k)
 {
-    swiftgi_request *x = k->aside;
+    swiftgi_request *x = aside_of(k);
     uint32_t events;
 
     pthread_mutex_lock(&watcher.mutex);
@@ -737,7 +749,7 @@ static uint32_t take_up(sgi_connection *k)
     }
     events = x->events;
     pthread_mutex_unlock(&watcher.mutex);
-    k->aside = NULL;
+    set_aside(k, NULL);
     attach_waker(x->waker);
     return events ? events : SWIFTGI_WOKEN;
 }
@@ -813,7 +825,7 @@ static void finish(sgi_connection *k, swiftgi_request *x, swiftgi_status outcome
 
 static void go_on(sgi_connection *k, uint32_t more)
 {
-    swiftgi_request *x = k->aside;
+    swiftgi_request *x = aside_of(k);
     conn_rec *c = k->c;
     swiftgi_waker *waker = x->waker;
     uint32_t events = take_up(k) | more;
@@ -829,12 +841,12 @@ static void go_on(sgi_connection *k, uint32_t more)
     }
     if (events & (SWIFTGI_READABLE | SWIFTGI_WRITABLE | SWIFTGI_STALLED)) x->waiting_since = 0;
     status = x->resume(x, events ? events : SWIFTGI_WOKEN);
-    if (status == SWIFTGI_SUSPENDED && k->aside && (more & SWIFTGI_ABANDONED)) {
+    if (status == SWIFTGI_SUSPENDED && aside_of(k) && (more & SWIFTGI_ABANDONED)) {
         /* It has had its last call. */
         take_up(k);
         status = SWIFTGI_FAILED;
     }
-    if (status != SWIFTGI_SUSPENDED || !k->aside) finish(k, x, status);
+    if (status != SWIFTGI_SUSPENDED || !aside_of(k)) finish(k, x, status);
     return_token(waker);
     sgi_wait_release(waker);
 }
@@ -846,7 +858,7 @@ static int process_connection(conn_rec *c)
 
     if (!k || k->is_inside) return DECLINED;
     k->is_inside = 1;
-    if (k->aside) {
+    if (aside_of(k)) {
         c->cs->state = CONN_STATE_HANDLER;
         go_on(k, 0);
     }
@@ -854,7 +866,7 @@ static int process_connection(conn_rec *c)
         status = ap_run_process_connection(c);
     }
     k->is_inside = 0;
-    if (k->aside) {
+    if (aside_of(k)) {
         c->cs->state = CONN_STATE_ASYNC_WAITIO;
         c->cs->sense = CONN_SENSE_WANT_READ;
         status = OK;
@@ -874,8 +886,8 @@ static void suspend_connection(conn_rec *c, request_rec *r)
 {
     sgi_connection *k = connection_of(c);
 
-    if (k && k->aside && !k->is_replaced) {
-        replace_descriptor(k, k->aside->waker->fd);
+    if (k && aside_of(k) && !k->is_replaced) {
+        replace_descriptor(k, aside_of(k)->waker->fd);
         k->is_replaced = 1;
     }
 }
@@ -897,7 +909,7 @@ static int pre_close_connection(conn_rec *c)
     sgi_connection *k = connection_of(c);
 
     if (!k) return OK;
-    if (k->aside) {
+    if (aside_of(k)) {
         c->aborted = 1;
         go_on(k, SWIFTGI_GONE | SWIFTGI_ABANDONED);
         c->cs->state = CONN_STATE_LINGER;
@@ -914,11 +926,11 @@ static apr_status_t drop_connection(void *data)
 
     if (k->is_replaced && apr_os_sock_get(&fd, k->socket) == APR_SUCCESS && fd < 0) {
         /* httpd could not poll what stands in, and has closed it for the client. */
-        k->aside->waker->fd = -1;
+        aside_of(k)->waker->fd = -1;
         close(k->client);
     }
-    if (k->aside) {
-        swiftgi_request *x = k->aside;
+    if (aside_of(k)) {
+        swiftgi_request *x = aside_of(k);
         swiftgi_waker *waker = x->waker;
 
         k->c->aborted = 1;

@@ -28,6 +28,7 @@ private let application: Application = { environ, startResponse in
         let piece = [UInt8](repeating: 0x78, count: 100_000)
         return .push { writer in for _ in 0..<50 { try writer.write(piece) } }
     case "/gone":
+        meeting.withLock { $0["\(environ.queryString) began"] = 1 }
         while !environ.isClientGone { usleep(2000) }
         meeting.withLock { $0[environ.queryString] = 1 }
         return try reply(startResponse, "nobody hears this")
@@ -196,7 +197,7 @@ struct FastCGIServerTests {
     func abort() async throws {
         try await withClient { client, _ in
             try client.socket.send(request(1, "/gone", query: "abort") + FastCGIClient.stdinEnd(1))
-            usleep(20_000)
+            for _ in 0..<12000 where meeting.withLock({ $0["abort began"] }) == nil { usleep(5000) }
             try client.socket.send([1, 2, 0, 1, 0, 0, 0, 0])
             let all = try collect(client, ends: 1)
             #expect(all[1]?.status == [0, 0, 0, 1, 0, 0, 0, 0])
@@ -210,7 +211,7 @@ struct FastCGIServerTests {
     func leaves() async throws {
         try await withClient { client, _ in
             try client.socket.send(request(1, "/gone", query: "leaves") + FastCGIClient.stdinEnd(1))
-            usleep(20_000)
+            for _ in 0..<12000 where meeting.withLock({ $0["leaves began"] }) == nil { usleep(5000) }
             client.socket.close()
             for _ in 0..<2000 where meeting.withLock({ $0["leaves"] }) == nil { usleep(5000) }
             #expect(meeting.withLock { $0["leaves"] } == 1)
