@@ -144,11 +144,7 @@ package final class Exchange {
         return variableText(name)
     }
 
-    private func variableText(_ name: String) -> String? {
-        var text: String?
-        _ = withVariable(name.utf8.span) { text = String(repairing: $0) }
-        return text
-    }
+    private func variableText(_ name: String) -> String? { isFinished ? nil : transport.text(of: name) }
 
     package func entry(_ name: String) -> (any Sendable)? {
         switch name {
@@ -173,22 +169,17 @@ package final class Exchange {
         return all
     }
 
-    /// The head of the request as the async contract has it (RFC 9110, section 7.1).
-    package func makeRequest() -> HTTPRequest {
-        // Its place is the authority.
-        var collector = FieldCollector(takesHost: true)
-        if !isFinished { transport.collectFields(&collector) }
-        let line = isFinished ? RequestLine() : transport.line
-        return HTTPRequest(
-            method: line.method, scheme: line.scheme, authority: collector.host ?? variableText("HTTP_HOST"),
-            path: line.target, headerFields: collector.fields)
+    /// The head of the request as the async contract has it.
+    package func makeRequest(_ memory: inout RequestMemory) -> HTTPRequest {
+        if isFinished { return HTTPRequest(method: .get, scheme: nil, authority: nil, path: nil) }
+        return memory.makeRequest(transport)
     }
 
     /// The request's header fields, but for those whose names are not HTTP's.
     package var fields: HTTPFields {
         var collector = FieldCollector(takesHost: false)
         if !isFinished { transport.collectFields(&collector) }
-        return collector.fields
+        return collector.finish().fields
     }
 
     package func onFinish(_ action: @escaping () -> Void) {

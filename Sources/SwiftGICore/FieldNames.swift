@@ -1,3 +1,4 @@
+import Glibc
 import HTTPTypes
 
 extension HTTPField.Name {
@@ -42,8 +43,13 @@ extension Span where Element == UInt8 {
     /// Whether both have the same bytes.
     func isEqual(to other: Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
-        for index in indices where self[index] != other[index] { return false }
-        return true
+        // Both have so many bytes.
+        return unsafe withUnsafeBytes { own in
+            unsafe other.withUnsafeBytes { others in
+                guard let own = own.baseAddress, let others = others.baseAddress else { return true }
+                return unsafe memcmp(own, others, count) == 0
+            }
+        }
     }
 
     /// Whether these are the letters of `Host`, in either case.

@@ -20,8 +20,8 @@ package protocol Transport {
     /// Gives each header field of the request as it came to a collector.
     func collectFields(_ collector: inout FieldCollector)
 
-    /// What the request begins with.
-    var line: RequestLine { get }
+    /// Sets all that the request begins with.
+    func update(_ line: inout RequestLine)
 
     /// Reads at least one byte of the request body into `buffer`, which has room for one or more;
     /// 0 is its end.
@@ -69,14 +69,13 @@ extension Transport {
     }
 
     /// From the variables, for a gateway that has nothing better.
-    package var line: RequestLine { variablesLine }
+    package func update(_ line: inout RequestLine) { line.update(from: self) }
 
-    package var variablesLine: RequestLine {
-        var line = RequestLine()
-        _ = withVariable("REQUEST_METHOD".utf8.span) { line.setMethod($0) }
-        _ = withVariable("REQUEST_SCHEME".utf8.span) { line.scheme = String(repairing: $0) }
-        _ = withVariable("REQUEST_URI".utf8.span) { line.target = String(repairing: $0) }
-        return line
+    /// A variable's text, or `nil` if there is none of that name.
+    package func text(of name: String) -> String? {
+        var text: String?
+        _ = withVariable(name.utf8.span) { text = String(repairing: $0) }
+        return text
     }
 
     /// Waits, for a gateway without asynchronous handlers.

@@ -45,15 +45,13 @@ package import SwiftGICore
         }
     }
 
-    package var line: RequestLine {
-        var line = RequestLine()
-        guard host.hasLine else { return variablesLine }
+    package func update(_ line: inout RequestLine) {
+        guard host.hasLine else { return line.update(from: self) }
         var bytes = unsafe swiftgi_line()
         unsafe host.table.pointee.line(request, &bytes)
         unsafe bytes.method.withSpan { line.setMethod($0) }
-        unsafe line.scheme = bytes.scheme.text
-        unsafe line.target = bytes.target.text
-        return line
+        unsafe bytes.scheme.withSpan { line.setScheme($0) }
+        unsafe bytes.target.withSpan { line.setTarget($0) }
     }
 
     private func visit(

@@ -49,7 +49,6 @@ package final class AsyncExchange: @unchecked Sendable {
 
     private let executor: RequestExecutor
     private let task: HandlerTask
-    private let keepsTask: Bool
     private let handler: any RequestHandler
     /// What was made of the environ before.
     private let changes: Environ.Changes?
@@ -77,7 +76,6 @@ package final class AsyncExchange: @unchecked Sendable {
         self.transport = transport
         self.handler = handler
         self.changes = changes
-        self.keepsTask = keepsTask
         exchange = Exchange(withoutWaiting: transport)
         task = HandlerTask.take(isKept: keepsTask)
         executor = task.executor
@@ -87,7 +85,7 @@ package final class AsyncExchange: @unchecked Sendable {
 
     /// Begins to serve the request, on the calling thread.
     package func start() -> Progress {
-        task.begin(self, isKept: keepsTask)
+        task.begin(self)
         return drive()
     }
 
@@ -95,7 +93,7 @@ package final class AsyncExchange: @unchecked Sendable {
     func handle() async {
         do {
             try await handler.handle(
-                request: exchange.makeRequest(), requestContext: RequestContext(self, changes: changes),
+                request: exchange.makeRequest(&task.memory), requestContext: RequestContext(self, changes: changes),
                 reader: RequestReader(self), responseSender: ResponseSender(self))
         } catch {
             failure = error
@@ -335,7 +333,7 @@ package final class AsyncExchange: @unchecked Sendable {
         try await perform { [self] exchange in
             var collector = FieldCollector(takesHost: false)
             if !exchange.isOver { transport.forEachTrailer { collector.append($0, $1) } }
-            return collector.fields
+            return collector.finish().fields
         }
     }
 

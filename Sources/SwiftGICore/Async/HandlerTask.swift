@@ -12,6 +12,9 @@ import Glibc
     // Safe: `parked` is resumed once, since it is taken away before.
 
     let executor = RequestExecutor()
+    /// What the requests in it have in common.
+    var memory: RequestMemory
+    private let isKept: Bool
     private var task: Task<Void, Never>?
     /// The request that is next, when `parked` is resumed.
     private var next: AsyncExchange?
@@ -23,21 +26,21 @@ import Glibc
     /// - Parameter isKept: Whether the calling thread's may be used. What is not begins in the calling
     ///   task's context, with its task-local values.
     static func take(isKept: Bool) -> HandlerTask {
-        guard isKept, let kept = ThreadSlot.take() else { return HandlerTask() }
+        guard isKept, let kept = ThreadSlot.take() else { return HandlerTask(isKept: isKept) }
         if kept.executor.adopt() { return kept }
         kept.dismiss()
-        return HandlerTask()
+        return HandlerTask(isKept: true)
+    }
+
+    private init(isKept: Bool) {
+        self.isKept = isKept
+        memory = RequestMemory(isUsed: isKept)
     }
 
     /// Has the task begin with a request; its executor has then to be drained.
-    func begin(_ exchange: AsyncExchange, isKept: Bool) {
+    func begin(_ exchange: AsyncExchange) {
         next = exchange
-        if let parked = unsafe parked {
-            unsafe self.parked = nil
-            // The task is suspended there, and only this resumes it.
-            executor.drive { unsafe parked.resume() }
-            return
-        }
+        if executor.drive({ resumeParked() }) { return }
         task = executor.drive {
             if isKept {
                 // Detached: it must not carry one request's context into others.
@@ -81,21 +84,26 @@ import Glibc
         if executor.adopt() { return retire() }
         // A job of somebody's has come, and a thread for it: that runs the end as well.
         isRetired = true
-        if let parked = unsafe parked {
-            unsafe self.parked = nil
-            unsafe parked.resume()
-        }
+        resumeParked()
     }
 
     /// Lets the task end, now or when its handler returns.
     private func retire() {
         isRetired = true
-        if let parked = unsafe parked {
-            unsafe self.parked = nil
-            executor.drive { unsafe parked.resume() }
-            executor.drain()
-        }
+        if executor.drive({ resumeParked() }) { executor.drain() }
         executor.orphan()
+    }
+
+    /// Lets the task go on from where it waits for its next request.
+    ///
+    /// - Returns: Whether it waits there.
+    @discardableResult
+    private func resumeParked() -> Bool {
+        guard let parked = unsafe parked else { return false }
+        unsafe self.parked = nil
+        // The task is suspended there, and only this resumes it.
+        unsafe parked.resume()
+        return true
     }
 
     /// What a thread keeps, until it ends.
