@@ -62,7 +62,7 @@ int swiftgi_eventfd(void)
 
 int swiftgi_accept(int listener)
 {
-    return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 }
 
 int64_t swiftgi_sendfile(int output, int file, int64_t *offset, size_t count)

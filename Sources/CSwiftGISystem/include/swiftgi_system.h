@@ -42,7 +42,7 @@ int swiftgi_epoll_wait(int set, uint32_t *events, uint64_t *key, int millisecond
 /* A new counter that threads wait for, not blocking. */
 int swiftgi_eventfd(void);
 
-/* The next connection of a listening socket, not blocking. */
+/* The next connection of a listening socket that does not block; the connection does. */
 int swiftgi_accept(int listener);
 
 /* Sends up to `count` bytes of a file from `*offset` on, which moves behind them, to a socket or a

@@ -21,6 +21,14 @@ import SwiftGICore
     private static let longestLine = 3900
     /// Milliseconds for a peer to take note that it is not listened to any more.
     private static let lingerTime: Int64 = 2000
+    /// Milliseconds that a thread waits for what comes next on a connection, before it is the poller's.
+    private static let stayTime = 4
+    /// After waits in vain so many requests come by way of the poller, at most.
+    private static let mostStaysSkipped = 64
+    /// A request that comes in more pieces is waited for by the poller.
+    private static let mostPartialStays = 8
+    /// Milliseconds that a request may run before somebody else listens to its connection.
+    private static let unwatchedTime: Int64 = 100
     /// Milliseconds for a new peer to send its first request when the server is to end.
     private static let firstTime: Int64 = 1000
 
@@ -61,6 +69,14 @@ import SwiftGICore
     private var lastSent: Int64 = 0
 
     private var isRegistered = false
+    /// Whether the peer sends several requests at a time, as far as is known.
+    private var isMultiplexed = false
+    private var hasTimeLimit = false
+    /// How many times the thread does not wait for the next request, since that was in vain.
+    private var staysToSkip = 0
+    private var lastSkipped = 0
+    /// How often a thread has waited for the rest of a request.
+    private var partialStays = 0
     /// Whether a request has come on it.
     private var hasCarried = false
     /// No further request is taken.
@@ -91,42 +107,95 @@ import SwiftGICore
     // MARK: Events
 
     /// Begins with a new connection, on the calling thread.
-    func begin(_ worker: Worker) { proceed(read(worker, isHangup: false), worker, isWatched: false) }
+    func begin(_ worker: Worker) { serve(read(worker, isHangup: false), worker) }
 
     func handle(_ event: Poller.Event, _ worker: Worker) {
         if event.isWritable { flush() }
         if event.isDead { monitor.withLock { breakOutput() } }
-        proceed(read(worker, isHangup: event.isHangup), worker, isWatched: true)
+        serve(read(worker, isHangup: event.isHangup), worker)
     }
 
-    /// Serves what has come: the first request here, others on other threads.
-    private func proceed(_ started: [ServerRequest], _ worker: Worker, isWatched: Bool) {
-        if started.count > 1 { for request in started.dropFirst() { server.enqueue(.run(request)) } }
-        if isWatched {
-            started.first?.run(worker)
-            return
+    /// Serves what has come, the first request here, others on other threads; and what comes next, as long
+    /// as the thread is not needed elsewhere.
+    private func serve(_ started: [ServerRequest], _ worker: Worker) {
+        var started = started
+        while true {
+            for request in started.dropFirst() { server.enqueue(.run(request)) }
+            if let first = started.first {
+                // Who sends several at a time is listened to meanwhile, others only if it takes long.
+                if isMultiplexed { watch() }
+                first.run(worker)
+            }
+            guard let next = stay(worker) else { break }
+            started = next
         }
-        let mustWatch = monitor.withLock {
-            // With the whole of the only request it will ever carry there is nothing to watch for.
-            guard !isRegistered, !isRetired else { return false }
-            guard let first = started.first, requests.count <= 1 else { return true }
-            return first.keepsConnection || !first.isInputEnded || server.application.isAsynchronous
-        }
-        if mustWatch { register() }
-        started.first?.run(worker)
-        let isLeftAlone = monitor.withLock { !isRegistered && !isRetired }
-        if isLeftAlone { register() }
+        watch()
     }
 
+    /// Has the poller tell of what comes.
+    private func watch() { monitor.withLock { register() } }
+
+    /// The monitor is held.
     private func register() {
-        monitor.withLock {
-            guard !isRegistered, !isRetired else { return }
-            isRegistered = true
-            let events = Poller.readable | (awaitsRoom ? Poller.writable : 0)
-            if server.poller.add(descriptor, events, key: key) { return }
-            let message = "SGI0307: connection can't be watched and is closed: \(System.reason())"
-            server.host.write(.error, message, requestID: nil)
-            fail()
+        guard !isRegistered, !isRetired else { return }
+        isRegistered = true
+        let events = Poller.readable | (awaitsRoom ? Poller.writable : 0)
+        if server.poller.add(descriptor, events, key: key) { return }
+        let message = "SGI0307: connection can't be watched and is closed: \(System.reason())"
+        server.host.write(.error, message, requestID: nil)
+        fail()
+    }
+
+    /// Waits for a moment for what comes next: for the rest of a request, or for the next one.
+    ///
+    /// A web server that keeps its connections busy, or sends a request in pieces, is answered with two
+    /// system calls that way, on a thread that has all at hand; by way of the poller it takes five, and
+    /// another thread.
+    ///
+    /// - Returns: Requests that can start, or `nil` if the connection is one for the poller.
+    private func stay(_ worker: Worker) -> [ServerRequest]? {
+        let isMine = monitor.withLock {
+            guard mayStay else { return false }
+            if isRegistered {
+                server.poller.remove(descriptor)
+                isRegistered = false
+            }
+            isReading = true
+            return true
+        }
+        guard isMine else { return nil }
+        if !hasTimeLimit {
+            System.limitWaits(descriptor, milliseconds: Self.stayTime)
+            hasTimeLimit = true
+        }
+        return readOn(worker, untilEmpty: false, waits: true)
+    }
+
+    /// The monitor is held.
+    private var mayStay: Bool {
+        guard !isReading, !isAtEnd, !isPaused, !isRetired, !isLingering, !isWriting, !hasOutput, !isMultiplexed,
+            !server.isDraining, server.canSpareThread
+        else { return false }
+        if requests.isEmpty, !isClosing {
+            if staysToSkip == 0 { return true }
+            staysToSkip -= 1
+            return false
+        }
+        guard partialStays < Self.mostPartialStays, requests.allSatisfy({ !$0.hasStarted }), !requests.isEmpty
+        else { return false }
+        partialStays += 1
+        return true
+    }
+
+    /// Notes how a wait ended. The monitor is held.
+    private func stayed(inVain: Bool) {
+        if !inVain {
+            lastSkipped = 0
+        } else if requests.isEmpty {
+            lastSkipped = min(Self.mostStaysSkipped, max(1, lastSkipped * 2))
+            staysToSkip = lastSkipped
+        } else {
+            partialStays = Self.mostPartialStays
         }
     }
 
@@ -149,12 +218,17 @@ import SwiftGICore
     }
 
     /// Reads what there is and gives the role back.
-    private func readOn(_ worker: Worker, untilEmpty: Bool) -> [ServerRequest] {
+    ///
+    /// - Parameter waits: Whether to wait for the first bytes, up to the time limit that was set.
+    private func readOn(_ worker: Worker, untilEmpty: Bool, waits: Bool = false) -> [ServerRequest] {
         var started: [ServerRequest] = []
+        var waits = waits
         while true {
-            let received = unsafe System.receive(descriptor, worker.buffer)
+            let received = unsafe System.receive(descriptor, worker.buffer, waits: waits)
             let isDone = monitor.withLock {
                 var isEmpty = false
+                if waits { stayed(inVain: received == .nothing) }
+                waits = false
                 switch received {
                 case .bytes(0): end()
                 case .bytes(let count):
@@ -306,6 +380,8 @@ import SwiftGICore
         }
         let request = ServerRequest(self, id: id, role: role, keepsConnection: keepsConnection)
         request.isAdmitted = true
+        // Who sends one request at a time calls each the first.
+        if id != 1 || !requests.isEmpty { isMultiplexed = true }
         requests.append(request)
         since = System.now
         if !keepsConnection { isClosing = true }
@@ -315,6 +391,7 @@ import SwiftGICore
         if request.id == 0 { request.isAdmitted = server.admitRequest() }
         since = System.now
         hasCarried = true
+        partialStays = 0
         started.append(request)
         server.requestStarted()
     }
@@ -332,6 +409,7 @@ import SwiftGICore
                 value = "\(server.options.maxConcurrentRequests)"
             } else if name.isEqual(to: "FCGI_MPXS_CONNS") {
                 value = "1"
+                isMultiplexed = true
             } else {
                 continue
             }
@@ -646,6 +724,8 @@ import SwiftGICore
             if request.isAborted || isOutputBroken { throw GatewayError(.clientGone) }
             isWriting = true
         }
+        // What else is sent says so itself.
+        System.makeNonblocking(descriptor)
         var position = offset
         var failure: GatewayError?
         var deadline = System.now + Int64(server.options.ioTimeout)
@@ -831,6 +911,7 @@ import SwiftGICore
     func checkTime(_ now: Int64) {
         monitor.withLock {
             for request in requests { request.checkTime(now) }
+            if !isRegistered, !isReading, !requests.isEmpty, now - since > Self.unwatchedTime { register() }
             if isLingering, now - since > Self.lingerTime { return retire() }
             // What nobody waits for must leave all the same.
             if requests.isEmpty, hasOutput, !isWriting, !isOutputBroken,
@@ -859,7 +940,7 @@ import SwiftGICore
             else { return }
             // Who has just connected to a server that did not yet want to end is about to ask.
             if !hasCarried, System.now - since < Self.firstTime { return }
-            if isLocal, isRegistered {
+            if isLocal {
                 closeWayIn()
             } else if System.wait(descriptor, for: POLLIN, milliseconds: 0) == 0 {
                 isClosing = true
@@ -872,7 +953,8 @@ import SwiftGICore
     /// What the peer writes from now on fails, so that it knows that nothing of it has arrived. What has
     /// arrived is read before the end is. The monitor is held.
     private func closeWayIn() {
-        guard isLocal, isRegistered, !isRetired, !isDrained else { return }
+        guard isLocal, !isRetired, !isDrained else { return }
+        register()
         isDrained = true
         shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RD))
     }

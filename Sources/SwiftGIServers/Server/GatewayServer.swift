@@ -310,6 +310,11 @@ package final class GatewayServer: Sendable {
         if idle.load(ordering: .sequentiallyConsistent) > 0 { wake() }
     }
 
+    /// Whether one thread less would still leave enough to wait for whatever comes.
+    var canSpareThread: Bool {
+        idle.load(ordering: .relaxed) >= max(1, options.threads / 4) && queued.load(ordering: .relaxed) == 0
+    }
+
     private func wake() {
         var value: UInt64 = 1
         _ = unsafe write(wakeDescriptor, &value, 8)

@@ -13,11 +13,14 @@ enum System {
         case failed(Int32)
     }
 
-    static func receive(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Transferred {
+    /// - Parameter waits: Whether to wait for something, up to the limit of ``limitWaits(_:milliseconds:)``.
+    static func receive(
+        _ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer, waits: Bool = false
+    ) -> Transferred {
         while true {
             // The buffer is the caller's during the call.
             let count = unsafe recv(
-                descriptor, buffer.baseAddress, buffer.count, Int32(truncatingIfNeeded: MSG_DONTWAIT))
+                descriptor, buffer.baseAddress, buffer.count, waits ? 0 : Int32(truncatingIfNeeded: MSG_DONTWAIT))
             if count >= 0 { return .bytes(count) }
             if errno == EAGAIN || errno == EWOULDBLOCK { return .nothing }
             if errno != EINTR { return .failed(errno) }
@@ -126,6 +129,18 @@ enum System {
     static func peerUser(_ descriptor: Int32) -> UInt32? {
         var user: UInt32 = 0
         return unsafe swiftgi_peer_user(descriptor, &user) == 0 ? user : nil
+    }
+
+    /// Limits how long a read of a socket waits that is to wait.
+    static func limitWaits(_ descriptor: Int32, milliseconds: Int) {
+        var time = timeval(tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000)
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    /// Has the system's calls that can't be told otherwise not wait.
+    static func makeNonblocking(_ descriptor: Int32) {
+        let flags = fcntl(descriptor, F_GETFL)
+        if flags >= 0, flags & O_NONBLOCK == 0 { _ = fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) }
     }
 
     /// Waits until a descriptor has one of the events.
