@@ -52,9 +52,7 @@ import Testing
     /// All comes, however slowly it is read.
     @Test(arguments: Configuration.MPM.allCases)
     func slowReaders(_ mpm: Configuration.MPM) async throws {
-        try await withServer(
-            .waiting("KeepAliveTimeout 20", mpm: mpm, threads: 4), permitting: ["AH00484"]
-        ) { server in
+        try await withServer(.waiting("KeepAliveTimeout 20", mpm: mpm, threads: 4)) { server in
             let clients = try (0..<(mpm == .event ? 8 : 2)).map { _ in
                 let client = try server.connect()
                 try client.request("GET /wait/bytes?count=6000000&length=yes HTTP/1.1")
