@@ -134,8 +134,7 @@ package import SwiftGICore
     package func sendHead(
         _ status: HTTPResponse.Status, _ fields: HTTPFields, length: Int64?
     ) throws(GatewayError) {
-        head.removeAll(keepingCapacity: true)
-        head.appendHead(status, fields, length: length)
+        head = [UInt8](head: status, fields, length: length, spare: 256)
     }
 
     package func sendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {

@@ -263,8 +263,12 @@ import SwiftGICore
             if scgi != nil {
                 while let event = try scgi?.next(bytes, &position) { try handle(event, bytes, &started) }
             } else {
-                while let event = try fastCGI.next(bytes, &position) { try handle(event, bytes, &started) }
-                if requests.isEmpty && fastCGI.isBetweenRecords { since = System.now }
+                // One use of the property for all events.
+                var decoder = FastCGIDecoder()
+                swap(&decoder, &fastCGI)
+                defer { swap(&decoder, &fastCGI) }
+                while let event = try decoder.next(bytes, &position) { try handle(event, bytes, &started) }
+                if requests.isEmpty && decoder.isBetweenRecords { since = System.now }
             }
         } catch {
             server.host.write(
@@ -288,7 +292,7 @@ import SwiftGICore
         case .params(let id, let range):
             guard let request = find(id) else { return }
             if request.hasStarted { throw WireError("variables behind their end") }
-            try appendHeader(bytes.extracting(range), to: request)
+            try request.appendHeader(bytes.extracting(range))
         case .paramsEnd(let id):
             guard let request = find(id), !request.hasStarted else { return }
             try request.prepare()
@@ -348,7 +352,7 @@ import SwiftGICore
         }
         guard let request = requests.first else { return }
         switch event {
-        case .header(let range): try appendHeader(bytes.extracting(range), to: request)
+        case .header(let range): try request.appendHeader(bytes.extracting(range))
         case .headerEnd:
             try request.prepare()
             // There is but one.
@@ -358,12 +362,6 @@ import SwiftGICore
             request.append(bytes.extracting(range))
             request.post(.readable)
         }
-    }
-
-    private func appendHeader(_ bytes: Span<UInt8>, to request: ServerRequest) throws(WireError) {
-        request.variables.append(bytes)
-        let limit = server.options.maxHeaderSize
-        if request.variables.bytes.count > limit { throw WireError("variables of more than \(limit) bytes") }
     }
 
     private func begin(_ id: UInt16, role: UInt16, keepsConnection: Bool) throws(WireError) {
@@ -380,8 +378,8 @@ import SwiftGICore
         }
         let request = ServerRequest(self, id: id, role: role, keepsConnection: keepsConnection)
         request.isAdmitted = true
-        // Who sends one request at a time calls each the first.
-        if id != 1 || !requests.isEmpty { isMultiplexed = true }
+        // Who sends one request at a time calls each the first, but for mod_swiftgi.
+        if !requests.isEmpty || (id != 1 && !isExtended) { isMultiplexed = true }
         requests.append(request)
         since = System.now
         if !keepsConnection { isClosing = true }

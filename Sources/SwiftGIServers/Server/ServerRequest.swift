@@ -14,7 +14,18 @@ import Synchronization
     let id: UInt16
     let keepsConnection: Bool
     let role: FastCGI.Role
-    var variables = RequestVariables()
+    /// As they came; nothing is changed once the request has started.
+    private var variables = RequestVariables()
+    /// What the application sees; mod_swiftgi's variables are what others' are made to be like. An
+    /// application that asks for none does without. It is the driving thread's.
+    private lazy var normalized: RequestVariables = {
+        var normalized = variables
+        if !isExtended { normalized.normalize(gateway.options.rules) }
+        if id != 0, !isExtended { normalized.set("FCGI_ROLE", role.name) }
+        return normalized
+    }()
+
+    private var headerCount = 0
 
     /// What was read and not taken yet. Guarded, as all up to `events`.
     var input: [UInt8] = []
@@ -80,19 +91,26 @@ import Synchronization
 
     // MARK: Life
 
+    /// Takes bytes of the variables in, before it has started. The monitor is held.
+    func appendHeader(_ bytes: Span<UInt8>) throws(WireError) {
+        let limit = gateway.options.maxHeaderSize
+        if bytes.count > limit - headerCount { throw WireError("variables of more than \(limit) bytes") }
+        headerCount += bytes.count
+        variables.append(bytes)
+    }
+
     /// Called with the last of the variables. The monitor is held.
     func prepare() throws(WireError) {
+        // One use of the property for all.
+        var variables = RequestVariables()
+        swap(&variables, &self.variables)
+        defer { swap(&variables, &self.variables) }
         if id == 0 { try variables.locateHeader() } else { try variables.locatePairs() }
         if id != 0, role == .responder { extensions = variables.takeExtensions() }
-        // mod_swiftgi's variables are what others' are made to be like.
-        if !isExtended { variables.normalize(gateway.options.rules) }
-        if id != 0, !isExtended {
-            variables.set("FCGI_ROLE", role.name)
-            if role == .authorizer { isInputEnded = true }
-        }
-        if isExtended {
-            // The module says when the body ends, which a filter in httpd may have made longer or shorter.
-        } else {
+        // The module says when the body ends, which a filter in httpd may have made longer or shorter.
+        if !isExtended {
+            if id != 0, role == .authorizer { isInputEnded = true }
+            variables.normalizeLength(gateway.options.rules)
             let length = try variables.contentLength
             expected = role == .filter ? nil : length ?? (id == 0 ? 0 : nil)
         }
@@ -200,18 +218,18 @@ import Synchronization
             body(logID.utf8.span)
             return true
         }
-        return variables.withValue(of: name, body)
+        return normalized.withValue(of: name, body)
     }
 
     package func forEachVariable(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
-        variables.forEach(body)
+        normalized.forEach(body)
         body("swiftgi.request_id".utf8.span, logID.utf8.span)
     }
 
     package func forEachField(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
-        variables.forEachField(body)
+        normalized.forEachField(body)
         guard let fields = extensions?.fields else { return }
-        let bytes = variables.bytes
+        let bytes = normalized.bytes
         bytes.span.extracting(fields).forEachFieldLine(body)
     }
 
@@ -352,11 +370,12 @@ import Synchronization
     }
 
     private func beginHead(_ status: HTTPResponse.Status, _ fields: HTTPFields, length: Int64?) {
-        head.removeAll(keepingCapacity: true)
-        head.reserveCapacity(512)
-        if id != 0 { head.append(contentsOf: [0, 0, 0, 0, 0, 0, 0, 0]) }
-        head.appendHead(status, fields, length: length)
+        // Small bodies go along, and the records at the end.
+        head = [UInt8](head: status, fields, length: length, room: id == 0 ? 0 : FastCGI.headerSize, spare: 256)
     }
+
+    /// The place of a record's header.
+    private static let noHeader = [UInt8](repeating: 0, count: FastCGI.headerSize)
 
     package func sendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
         let bytes = bytes.extracting(first: isHead ? 0 : bytes.count)
@@ -409,9 +428,7 @@ import Synchronization
         let waits = waits && !(last && bytes.count <= Self.leftover)
         if last, stored + bytes.count <= 8192 {
             // What is small is one piece.
-            var first: [UInt8] = []
-            if stored + bytes.count > 0 { patchHeader(count: stored + bytes.count) }
-            swap(&first, &head)
+            var first = takeHead(count: stored + bytes.count)
             first.append(copying: bytes)
             appendEnd(to: &first)
             return try connection.send(self, first.span, Span<UInt8>(), Span<UInt8>(), ends: true, waits: waits)
@@ -419,9 +436,7 @@ import Synchronization
         var tail: [UInt8] = []
         if last { appendEnd(to: &tail) }
         if stored + bytes.count <= FastCGI.largestContent {
-            var first: [UInt8] = []
-            if stored + bytes.count > 0 { patchHeader(count: stored + bytes.count) }
-            swap(&first, &head)
+            let first = takeHead(count: stored + bytes.count)
             return try connection.send(self, first.span, bytes, tail.span, ends: last, waits: waits)
         }
         // The stored bytes by themselves, then the piece in as many records as it takes.
@@ -460,21 +475,25 @@ import Synchronization
         bytes.appendEndRequest(id: id, applicationStatus: 0, .requestComplete)
     }
 
-    private func patchHeader(count: Int) {
-        if head.count < FastCGI.headerSize { head = [0, 0, 0, 0, 0, 0, 0, 0] }
+    /// What is stored, with the header of a record of so many bytes before it, if there are any.
+    private func takeHead(count: Int) -> [UInt8] {
+        var head: [UInt8] = []
+        swap(&head, &self.head)
+        if count == 0 { return head }
+        if head.count < FastCGI.headerSize { head = Self.noHeader }
         head[0] = FastCGI.version
         head[1] = FastCGI.RecordType.stdout.rawValue
         head[2] = UInt8(truncatingIfNeeded: id >> 8)
         head[3] = UInt8(truncatingIfNeeded: id)
         head[4] = UInt8(truncatingIfNeeded: count >> 8)
         head[5] = UInt8(truncatingIfNeeded: count)
+        return head
     }
 
     /// For mod_swiftgi; CGI has no place for them.
     package func sendInformational(_ status: HTTPResponse.Status, _ fields: HTTPFields) throws(GatewayError) {
         guard isExtended else { return }
-        var text: [UInt8] = []
-        text.appendHead(status, fields, length: nil)
+        let text = [UInt8](head: status, fields, length: nil)
         var records: [UInt8] = []
         records.appendStream(.stdout, id: id, text.span)
         _ = try connection.send(self, records.span, Span<UInt8>(), Span<UInt8>(), ends: false, waits: false)

@@ -12,15 +12,9 @@ package struct VariableRules: Sendable {
 extension RequestVariables {
     /// Makes of the variables that came those that the specification describes.
     package mutating func normalize(_ rules: VariableRules) {
-        dropSmuggled()
+        dropUnwanted()
         joinRepeated()
-        for name: StaticString in ["CONTENT_TYPE", "CONTENT_LENGTH", "AUTH_TYPE", "REMOTE_USER", "REMOTE_IDENT"] {
-            if let value = find(name), value.isEmpty { remove(name) }
-        }
-        // SCGI always has it, and so has lighttpd.
-        if let length = find("CONTENT_LENGTH"), isEqual(length, "0"), rules.alwaysHasLength || !hasContent {
-            remove("CONTENT_LENGTH")
-        }
+        normalizeLength(rules)
         if find("QUERY_STRING") == nil { set("QUERY_STRING", "") }
         normalizePath(rules)
         normalizeScheme()
@@ -31,17 +25,34 @@ extension RequestVariables {
         if nonEmpty("REQUEST_METHOD") == nil { set("REQUEST_METHOD", "GET") }
     }
 
-    /// Variables of fields that have one of another name, or must not have any, and names that
-    /// no variable has.
-    private mutating func dropSmuggled() {
-        func isUnwanted(_ name: Span<UInt8>) -> Bool {
+    /// Leaves `CONTENT_LENGTH` where the client has sent one: SCGI always has it, and so has lighttpd.
+    package mutating func normalizeLength(_ rules: VariableRules) {
+        guard let length = find("CONTENT_LENGTH") else { return }
+        if length.isEmpty || (isEqual(length, "0") && (rules.alwaysHasLength || !hasContent)) {
+            remove("CONTENT_LENGTH")
+        }
+    }
+
+    /// Drops variables of fields that have one of another name, or must not have any, names that no
+    /// variable has, and those without a value that are absent then.
+    private mutating func dropUnwanted() {
+        func isUnwanted(_ name: Span<UInt8>, _ value: Range<Int>) -> Bool {
+            guard !name.isEmpty else { return true }
+            switch name[0] {
+            case UInt8(ascii: "A"): return value.isEmpty && name.isEqual(to: "AUTH_TYPE")
+            case UInt8(ascii: "C"): return value.isEmpty && name.isEqual(to: "CONTENT_TYPE")
+            case UInt8(ascii: "H"): break
+            case UInt8(ascii: "R"):
+                return value.isEmpty && (name.isEqual(to: "REMOTE_USER") || name.isEqual(to: "REMOTE_IDENT"))
+            // What the gateway says of itself nobody else does.
+            case UInt8(ascii: "s"): return name.hasPrefix("swiftgi.")
+            default: return false
+            }
             if name.isEqual(to: "HTTP_PROXY") || name.isEqual(to: "HTTP_CONTENT_TYPE")
                 || name.isEqual(to: "HTTP_CONTENT_LENGTH")
             {
                 return true
             }
-            // What the gateway says of itself nobody else does.
-            if name.hasPrefix("swiftgi.") { return true }
             guard name.hasPrefix("HTTP_") else { return false }
             for index in name.indices {
                 let byte = name[index]
@@ -50,7 +61,7 @@ extension RequestVariables {
             }
             return name.count == 5
         }
-        removePlaces { isUnwanted($0) }
+        removePlaces { isUnwanted($0, $1) }
     }
 
     /// Whether the request's method is one of those that come with content.
@@ -75,7 +86,7 @@ extension RequestVariables {
                 if !value.isEmpty { value += separator }
                 value += bytes[place.value]
             }
-            removePlaces { $0.isEqual(to: field.span) }
+            removePlaces { name, _ in name.isEqual(to: field.span) }
             add(field.span, value.span)
             index -= 1
         }

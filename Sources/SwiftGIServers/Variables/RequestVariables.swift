@@ -211,10 +211,11 @@ package struct RequestVariables {
         while let index = index(of: name) { places.remove(at: index) }
     }
 
-    /// Removes the variables whose names are unwanted.
-    mutating func removePlaces(_ isUnwanted: (Span<UInt8>) -> Bool) {
+    /// Removes the variables of which the name, or where the value is, is unwanted.
+    mutating func removePlaces(_ isUnwanted: (Span<UInt8>, Range<Int>) -> Bool) {
         var kept = 0
-        for index in 0..<places.count where !isUnwanted(bytes.span.extracting(places[index].name)) {
+        for index in 0..<places.count
+        where !isUnwanted(bytes.span.extracting(places[index].name), places[index].value) {
             if kept < index { places[kept] = places[index] }
             kept += 1
         }

@@ -68,16 +68,4 @@ extension [UInt8] {
         // A static string's bytes are there for ever, as many as it says.
         unsafe append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
-
-    /// Appends a number in decimal.
-    package mutating func append(decimal number: Int64) {
-        if number < 0 { append(0x2D) }
-        var rest = number.magnitude
-        let start = count
-        repeat {
-            append(UInt8(truncatingIfNeeded: 0x30 + rest % 10))
-            rest /= 10
-        } while rest > 0
-        self[start...].reverse()
-    }
 }

@@ -18,20 +18,24 @@ package enum NameValuePairs {
     package static func locate(
         _ bytes: Span<UInt8>, limit: Int, into places: inout [VariablePlace]
     ) throws(WireError) {
+        guard bytes.count <= Int(UInt32.max) else { throw WireError("too many bytes of variables") }
         var position = 0
         while position < bytes.count {
             guard let nameCount = length(bytes, &position), let valueCount = length(bytes, &position),
                 nameCount <= bytes.count - position, valueCount <= bytes.count - position - nameCount
             else { throw WireError("a name-value pair that ends early") }
             guard places.count < limit else { throw WireError("more than \(limit) variables") }
+            // Nothing of it is longer than all.
             places.append(
                 VariablePlace(
-                    nameStart: UInt32(clamping: position), nameCount: UInt32(clamping: nameCount),
-                    valueStart: UInt32(clamping: position + nameCount), valueCount: UInt32(clamping: valueCount)))
+                    nameStart: UInt32(truncatingIfNeeded: position), nameCount: UInt32(truncatingIfNeeded: nameCount),
+                    valueStart: UInt32(truncatingIfNeeded: position + nameCount),
+                    valueCount: UInt32(truncatingIfNeeded: valueCount)))
             position += nameCount + valueCount
         }
     }
 
+    @inline(__always)
     private static func length(_ bytes: Span<UInt8>, _ position: inout Int) -> Int? {
         guard position < bytes.count else { return nil }
         let first = bytes[position]
