@@ -39,7 +39,7 @@ check: module launcher applications ## formats, lints, exported symbols, coverag
 cost: module applications ## what a request costs: allocations, instructions (valgrind, ab)
 	@Tests/Cost/cost.sh .build/apps/release/libHello.so
 	@Tests/Cost/cost.sh .build/apps/release/libAsyncHello.so
-	@Tests/Cost/httpd.sh .build/apache/.libs/mod_swiftgi.so .build/apps/release/libHello.so \
+	@Tests/Cost/httpd.sh .build/apache/.libs/mod_swiftgi.so .build/launcher/swiftgi-run .build/apps/release/libHello.so \
 	    .build/apps/release/libAsyncHello.so
 
 bench: module launcher ## compare with peers: a table, report.json, charts; QUICK=1 SCENARIO= CONTESTANT=

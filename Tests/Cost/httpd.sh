@@ -1,9 +1,9 @@
 #!/bin/bash
 # Instructions that a request costs in httpd: a C handler's, and how many more it is with each
-# application. Callgrind counts them between two requests to it, in one run for all; so the figures
-# are exact and repeatable.
+# application, and with the first one in a daemon, whose own are not counted. Callgrind counts them
+# between two requests to it, in one run for all; so the figures are exact and repeatable.
 #
-#     httpd.sh MODULE LIBRARY…
+#     httpd.sh MODULE LAUNCHER LIBRARY…
 #
 # Needs valgrind, ab and curl. As root it runs httpd as www-data, since an application does not run
 # as root.
@@ -12,8 +12,8 @@ for tool in valgrind callgrind_control ab curl; do
     command -v "$tool" > /dev/null || { echo "httpd.sh: needs $tool" >&2; exit 1; }
 done
 here=$(cd "$(dirname "$0")" && pwd)
-module=$1
-shift
+module=$1 launcher=$2
+shift 2
 work=$(mktemp -d)
 pid=
 trap '[[ -z $pid ]] || kill -KILL "$pid" 2> /dev/null || true; rm -rf "$work"' EXIT
@@ -23,6 +23,7 @@ port=$(perl -MIO::Socket::INET -e \
 modules=$(apxs -q LIBEXECDIR)
 mkdir "$work/build"
 cp "$module" "$work/mod_swiftgi.so"
+cp "$(dirname "$module")/swiftgi-supervisor" "$launcher" "$work"
 cp "$@" "$work"
 # valgrind does not understand all that debuggers are told.
 strip --strip-debug "$work"/*.so
@@ -40,6 +41,9 @@ LoadModule authz_core_module $modules/mod_authz_core.so
 LoadModule swiftgi_module $work/mod_swiftgi.so
 LoadModule limit_module $work/mod_limit.so
 DocumentRoot $work
+SwiftGISocketDirectory $work/run
+SwiftGIDaemonProcess daemon
+SwiftGIScriptAlias /daemon $work/${1##*/} process-group=daemon
 MaxKeepAliveRequests 0
 <Directory />
     AllowOverride None
@@ -101,6 +105,9 @@ for library in "$@"; do
     cost=$(each "${name#lib}")
     echo "${name#lib} $cost instructions a request, $((cost - limit)) more"
 done
+name=$(basename "$1" .so)
+cost=$(each daemon)
+echo "${name#lib}-daemon $cost instructions a request, $((cost - limit)) more"
 kill -TERM "$pid"
 wait "$pid" 2> /dev/null || true
 pid=

@@ -31,15 +31,15 @@ enum FrontEnd: String, CaseIterable, CustomTestStringConvertible {
     /// What the web server says itself when a response ends early or a client leaves.
     var ownComplaints: [String] {
         switch self {
-        case .modCgid: []
+        case .modCgid: ["AH00484"]
         case .modFcgid:
             [
-                "mod_fcgid: ap_pass_brigade failed in handle_request_ipc function",
+                "AH00484", "mod_fcgid: ap_pass_brigade failed in handle_request_ipc function",
                 "mod_fcgid: error reading data, FastCGI server closed connection",
             ]
         // A record of no version ends a response that fails.
-        case .proxyFcgi: ["AH01068: Got bogus version 0", "AH01075: Error dispatching request"]
-        case .proxyScgi: ["AH00574: ap_content_length_filter: apr_bucket_read() failed"]
+        case .proxyFcgi: ["AH00484", "AH01068: Got bogus version 0", "AH01075: Error dispatching request"]
+        case .proxyScgi: ["AH00484", "AH00574: ap_content_length_filter: apr_bucket_read() failed"]
         case .nginxFastCGI: ["upstream sent unsupported FastCGI protocol version: 0"]
         case .nginxSCGI:
             ["recv() failed (104: Connection reset by peer)", "a client request body is buffered to a temporary file"]
