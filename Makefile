@@ -33,6 +33,12 @@ test: module launcher applications ## run every test; those of frameworks if `ma
 testdaemon: module launcher applications ## run the tests with httpd, all applications in a group of processes
 	@SWIFTGI_TEST_EXECUTION=daemon .ci/test
 
+stress: module applications ## force the ends of a request against one another; COUNT= SEED= SEEDS=
+	@.ci/stress
+
+sanitize: module launcher applications ## tests of requests that wait, under ThreadSanitizer and AddressSanitizer; SANITIZER=
+	@.ci/sanitize
+
 check: module launcher applications ## formats, lints, exported symbols, coverage of the documents
 	@.ci/check
 
