@@ -6,6 +6,7 @@
 #include "sgi_daemon.h"
 #include "sgi_embedded.h"
 #include "sgi_handler.h"
+#include "sgi_http.h"
 #include "sgi_input.h"
 #include "sgi_reload.h"
 #include "sgi_route.h"
@@ -56,6 +57,7 @@ static void register_hooks(apr_pool_t *pool)
     /* the request */
     ap_hook_translate_name(sgi_target_translate, before_us, after_us, APR_HOOK_MIDDLE);
     ap_hook_handler(sgi_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    sgi_http_register();
     sgi_input_register();
     sgi_wait_register(pool);
 }

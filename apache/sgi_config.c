@@ -98,16 +98,15 @@ static sgi_library *library_of(cmd_parms *cmd, const char *target)
 
 static const char no_target[] = "the library must be the path of a file";
 
-/* Another alias of the server, with its target only; NULL if that is no path. */
-static sgi_alias *push_alias(cmd_parms *cmd, sgi_server_config *config, const char *target)
+/* Another alias of the server, with its target only; NULL if that is NULL. */
+static sgi_alias *push_alias(sgi_server_config *config, const char *target)
 {
-    const char *path = ap_server_root_relative(cmd->pool, target);
     sgi_alias *alias;
 
-    if (!path) return NULL;
+    if (!target) return NULL;
     alias = apr_array_push(config->aliases);
     memset(alias, 0, sizeof(*alias));
-    alias->target = path;
+    alias->target = target;
     return alias;
 }
 
@@ -139,13 +138,19 @@ static int has_dot_segment(const char *path)
     return 0;
 }
 
-static const char *add_alias(cmd_parms *cmd, void *dir, const char *path, const char *target,
-                             const char *option)
+static apr_size_t length_without_slashes(const char *path)
 {
-    sgi_server_config *config =
-        ap_get_module_config(cmd->server->module_config, &swiftgi_module);
     apr_size_t length = strlen(path);
-    sgi_alias *alias;
+
+    while (length > 0 && path[length - 1] == '/') length--;
+    return length;
+}
+
+/* NULL, or what is wrong with the path of an alias. */
+static const char *check_path(cmd_parms *cmd, const sgi_server_config *config, const char *path)
+{
+    apr_size_t length = length_without_slashes(path);
+    const sgi_alias *alias;
     int i;
 
     if (path[0] != '/') {
@@ -155,21 +160,67 @@ static const char *add_alias(cmd_parms *cmd, void *dir, const char *path, const 
         return error(cmd, "the URL path must not have the segments . and .., which httpd "
                           "removes from what it is compared with");
     }
-    while (length > 0 && path[length - 1] == '/') length--;
     for (i = 0; i < config->aliases->nelts; i++) {
-        alias = &APR_ARRAY_IDX(config->aliases, i, sgi_alias);
+        alias = &APR_ARRAY_IDX(config->aliases, i, const sgi_alias);
         if (alias->path && alias->path_length == length
             && !strncmp(alias->path, path, length)) {
             return error(cmd, apr_psprintf(cmd->pool, "%s already has an application here: %s",
                                            path, alias->target));
         }
     }
-    alias = push_alias(cmd, config, target);
+    return NULL;
+}
+
+static void set_path(apr_pool_t *pool, sgi_alias *alias, const char *path)
+{
+    alias->path_length = length_without_slashes(path);
+    alias->path = apr_pstrmemdup(pool, path, alias->path_length);
+}
+
+static const char *add_alias(cmd_parms *cmd, void *dir, const char *path, const char *target,
+                             const char *option)
+{
+    sgi_server_config *config =
+        ap_get_module_config(cmd->server->module_config, &swiftgi_module);
+    const char *wrong = check_path(cmd, config, path);
+    sgi_alias *alias;
+
+    if (wrong) return wrong;
+    alias = push_alias(config, ap_server_root_relative(cmd->pool, target));
     if (!alias) return error(cmd, no_target);
-    alias->path = apr_pstrmemdup(cmd->pool, path, length);
-    alias->path_length = length;
+    set_path(cmd->pool, alias, path);
     alias->library = library_of(cmd, alias->target);
     return set_alias_option(cmd, alias, option);
+}
+
+static const char *add_server_alias(cmd_parms *cmd, void *dir, const char *path,
+                                    const char *group, const char *option)
+{
+    static const char server_path[] = "path=";
+    sgi_server_config *config =
+        ap_get_module_config(cmd->server->module_config, &swiftgi_module);
+    const char *wrong = check_path(cmd, config, path);
+    sgi_alias *alias;
+
+    if (wrong) return wrong;
+    wrong = sgi_group_check_name(cmd->pool, group);
+    if (wrong) return error(cmd, wrong);
+    alias = push_alias(config, group);
+    set_path(cmd->pool, alias, path);
+    alias->is_server = 1;
+    alias->process_group = sgi_route_declare(cmd, group, &wrong);
+    if (wrong) return error(cmd, wrong);
+    if (!option) return NULL;
+    if (strncmp(option, server_path, sizeof(server_path) - 1)) {
+        return error(cmd,
+                     apr_psprintf(cmd->pool, "\"%s\" is no option; there is path=", option));
+    }
+    option += sizeof(server_path) - 1;
+    if (option[0] != '/' || has_dot_segment(option)) {
+        return error(cmd, "path: it must begin with a slash and have no segments . and ..");
+    }
+    alias->server_path = apr_pstrmemdup(cmd->pool, option, length_without_slashes(option));
+    return NULL;
 }
 
 static const char *add_alias_match(cmd_parms *cmd, void *dir, const char *pattern,
@@ -183,7 +234,7 @@ static const char *add_alias_match(cmd_parms *cmd, void *dir, const char *patter
     if (!compiled) {
         return error(cmd, apr_psprintf(cmd->pool, "\"%s\" is no regular expression", pattern));
     }
-    alias = push_alias(cmd, config, target);
+    alias = push_alias(config, ap_server_root_relative(cmd->pool, target));
     if (!alias) return error(cmd, no_target);
     alias->pattern = compiled;
     if (!strchr(alias->target, '$')) alias->library = library_of(cmd, alias->target);
@@ -333,6 +384,9 @@ const command_rec sgi_config_commands[] = {
                    "A regular expression for URL paths and the application library that serves "
                    "them, in which $1 to $9 stand for what the groups matched; "
                    "process-group=name says who runs it."),
+    AP_INIT_TAKE23("SwiftGIServerAlias", add_server_alias, NULL, RSRC_CONF,
+                   "A URL path and the process group whose HTTP servers answer what lies below "
+                   "it; path= is what they see in its place."),
     AP_INIT_TAKE_ARGV(
         "SwiftGIDaemonProcess", sgi_group_define, NULL, RSRC_CONF,
         "The name of a group of processes that run applications outside of httpd, "

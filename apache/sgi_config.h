@@ -24,14 +24,18 @@ struct sgi_dir_config {
     SGI_DIR_SETTINGS(SGI_MEMBER)
 };
 
-/* One SwiftGIScriptAlias or SwiftGIScriptAliasMatch. */
+/* One SwiftGIScriptAlias, SwiftGIScriptAliasMatch or SwiftGIServerAlias. */
 struct sgi_alias {
     const char *path; /* without slash at its end, "" for "/"; NULL: a pattern */
     apr_size_t path_length;
     ap_regex_t *pattern;            /* NULL: a path */
-    const char *target;             /* the library's path, or a template with $0 to $9 */
+    const char *target;             /* the library's path, or a template with $0 to $9; of a
+                                       server alias the name of the group */
     sgi_library *library;           /* NULL if the target depends on the request */
     const sgi_route *process_group; /* NULL: as the settings of the directory say */
+    int is_server;                  /* boolean: it leads to HTTP servers */
+    const char *server_path; /* what they see in the place of `path`, without slash at its
+                                       end; NULL: the same */
 };
 
 /* The settings of a server: its own aliases before those it inherits. */

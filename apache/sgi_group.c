@@ -60,43 +60,55 @@ typedef enum kind {
     DIRECTORY,
     VARIABLE,
     FILE_OF_VARIABLES,
-    BACKTRACE
+    BACKTRACE,
+    COMMAND,
+    URL_PATH
 } kind;
 
 #define DAY apr_time_from_sec(86400)
 #define MEMBER(name) APR_OFFSETOF(sgi_group, name)
 
-/* All options: where the value goes, what is permitted, and whether "off" is, too. */
+/* Why a group with a command has no use for some. */
+#define OWN_OPTIONS "the command's own options say so"
+#define PROXY_TIMEOUT "ProxyTimeout says how long httpd waits for a command"
+#define UNSEEN "the requests of a command are not counted; use restart-interval"
+#define OWN_NAME "a command has the name of its program"
+
+/* All options: where the value goes, what is permitted, and whether "off" is, too; and, if a
+ * group with a command may not have it, why. */
 static const struct option {
     const char *name;
     kind kind;
     apr_size_t member;
     apr_int64_t low, high;
     int can_be_off;
+    const char *not_of_commands;
 } options[] = {
-    { "processes", NUMBER, MEMBER(processes), 1, 1024, 0 },
-    { "threads", NUMBER, MEMBER(threads), 1, 1024, 0 },
-    { "user", USER, MEMBER(user), 0, 0, 0 },
-    { "group", USER_GROUP, MEMBER(user_group), 0, 0, 0 },
-    { "supplementary-groups", USER_GROUPS, MEMBER(supplementary), 0, 0, 0 },
-    { "umask", MASK, MEMBER(file_mask), 0, 0777, 0 },
-    { "home", DIRECTORY, MEMBER(home), 0, 0, 0 },
-    { "env", VARIABLE, MEMBER(environment), 0, 0, 0 },
-    { "env-file", FILE_OF_VARIABLES, MEMBER(env_file), 0, 0, 0 },
-    { "display-name", TEXT, MEMBER(display_name), 0, 0, 0 },
-    { "queue-limit", NUMBER, MEMBER(queue_limit), 1, 1000000, 0 },
-    { "queue-timeout", TIME, MEMBER(queue_timeout), 1000, DAY, 1 },
-    { "startup-timeout", TIME, MEMBER(startup_timeout), 1000, DAY, 0 },
-    { "request-timeout", TIME, MEMBER(request_timeout), 1000, DAY, 1 },
-    { "io-timeout", TIME, MEMBER(io_timeout), 1000, DAY, 1 },
-    { "inactivity-timeout", TIME, MEMBER(inactivity_timeout), 1000, 30 * DAY, 1 },
-    { "restart-interval", TIME, MEMBER(restart_interval), 1000, 366 * DAY, 1 },
-    { "maximum-requests", COUNT, MEMBER(maximum_requests), 1, APR_INT64_C(1) << 53, 1 },
-    { "max-rss", SIZE, MEMBER(max_rss), 1 << 20, APR_INT64_C(1) << 53, 1 },
-    { "cpu-time-limit", TIME, MEMBER(cpu_time_limit), 10000, 366 * DAY, 1 },
-    { "drain-timeout", TIME, MEMBER(drain_timeout), 1000, DAY, 0 },
-    { "shutdown-timeout", TIME, MEMBER(shutdown_timeout), 1000, DAY, 0 },
-    { "backtrace", BACKTRACE, MEMBER(backtrace), 0, 0, 0 },
+    { "processes", NUMBER, MEMBER(processes), 1, 1024, 0, NULL },
+    { "threads", NUMBER, MEMBER(threads), 1, 1024, 0, OWN_OPTIONS },
+    { "user", USER, MEMBER(user), 0, 0, 0, NULL },
+    { "group", USER_GROUP, MEMBER(user_group), 0, 0, 0, NULL },
+    { "supplementary-groups", USER_GROUPS, MEMBER(supplementary), 0, 0, 0, NULL },
+    { "umask", MASK, MEMBER(file_mask), 0, 0777, 0, NULL },
+    { "home", DIRECTORY, MEMBER(home), 0, 0, 0, NULL },
+    { "env", VARIABLE, MEMBER(environment), 0, 0, 0, NULL },
+    { "env-file", FILE_OF_VARIABLES, MEMBER(env_file), 0, 0, 0, NULL },
+    { "display-name", TEXT, MEMBER(display_name), 0, 0, 0, OWN_NAME },
+    { "queue-limit", NUMBER, MEMBER(queue_limit), 1, 1000000, 0, NULL },
+    { "queue-timeout", TIME, MEMBER(queue_timeout), 1000, DAY, 1, NULL },
+    { "startup-timeout", TIME, MEMBER(startup_timeout), 1000, DAY, 0, NULL },
+    { "request-timeout", TIME, MEMBER(request_timeout), 1000, DAY, 1, PROXY_TIMEOUT },
+    { "io-timeout", TIME, MEMBER(io_timeout), 1000, DAY, 1, PROXY_TIMEOUT },
+    { "inactivity-timeout", TIME, MEMBER(inactivity_timeout), 1000, 30 * DAY, 1, UNSEEN },
+    { "restart-interval", TIME, MEMBER(restart_interval), 1000, 366 * DAY, 1, NULL },
+    { "maximum-requests", COUNT, MEMBER(maximum_requests), 1, APR_INT64_C(1) << 53, 1, UNSEEN },
+    { "max-rss", SIZE, MEMBER(max_rss), 1 << 20, APR_INT64_C(1) << 53, 1, NULL },
+    { "cpu-time-limit", TIME, MEMBER(cpu_time_limit), 10000, 366 * DAY, 1, NULL },
+    { "drain-timeout", TIME, MEMBER(drain_timeout), 1000, DAY, 0, NULL },
+    { "shutdown-timeout", TIME, MEMBER(shutdown_timeout), 1000, DAY, 0, NULL },
+    { "backtrace", BACKTRACE, MEMBER(backtrace), 0, 0, 0, NULL },
+    { "command", COMMAND, MEMBER(command), 0, 0, 0, NULL },
+    { "ready-path", URL_PATH, MEMBER(ready_path), 0, 0, 0, NULL },
 };
 
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
@@ -368,6 +380,37 @@ static const char *set_backtrace(void *member, const char *value)
     return NULL;
 }
 
+static const char *set_command(apr_pool_t *pool, const char *value, sgi_group *group)
+{
+    const char *rest = value;
+
+    if (value[0] == '"' || value[0] == '\'') {
+        return "put the quotation marks around all of it, as in \"command=/path/of/program "
+               "--option\"";
+    }
+    group->words = apr_array_make(pool, 8, sizeof(const char *));
+    while (*rest) {
+        APR_ARRAY_PUSH(group->words, const char *) = ap_getword_conf(pool, &rest);
+    }
+    if (group->words->nelts < 1 || APR_ARRAY_IDX(group->words, 0, const char *)[0] != '/') {
+        return "it must begin with the absolute path of a program";
+    }
+    group->command = value;
+    return NULL;
+}
+
+static const char *set_url_path(void *member, const char *value)
+{
+    const char *c;
+
+    for (c = value; *c > ' ' && *c < 0x7F;) c++;
+    if (value[0] != '/' || *c || c - value > 512) {
+        return "it must be a URL path, as in /health, of at most 512 characters";
+    }
+    *(const char **)member = value;
+    return NULL;
+}
+
 /* NULL or what is wrong with the value. */
 static const char *set_option(apr_pool_t *pool, const struct option *option, sgi_group *group,
                               const char *value)
@@ -394,6 +437,8 @@ static const char *set_option(apr_pool_t *pool, const struct option *option, sgi
     case VARIABLE: return add_variable(pool, member, value);
     case FILE_OF_VARIABLES: return set_file(pool, member, value);
     case BACKTRACE: return set_backtrace(member, value);
+    case COMMAND: return set_command(pool, value, group);
+    case URL_PATH: return set_url_path(member, value);
     case TEXT: break;
     }
     if (!wrong) *(const char **)member = value;
@@ -444,6 +489,45 @@ static const char *option_names(apr_pool_t *pool)
     return names;
 }
 
+/* Whether a word or a variable of a group has the text. */
+static int has_text(const sgi_group *group, const char *text)
+{
+    int i;
+
+    for (i = 0; i < group->words->nelts; i++) {
+        if (strstr(APR_ARRAY_IDX(group->words, i, const char *), text)) return 1;
+    }
+    for (i = 0; i < group->environment->nelts; i++) {
+        if (strstr(APR_ARRAY_IDX(group->environment, i, const char *), text)) return 1;
+    }
+    return 0;
+}
+
+/* What only some groups may have; NULL: nothing is wrong. */
+static const char *check_kind(cmd_parms *cmd, sgi_group *group, const char *seen)
+{
+    apr_size_t i;
+    int has_socket;
+
+    if (!group->command) {
+        return group->ready_path ? error(cmd, "ready-path", "it is for groups with command=")
+                                 : NULL;
+    }
+    for (i = 0; i < OPTION_COUNT; i++) {
+        if (!seen[i] || !options[i].not_of_commands) continue;
+        return error(cmd, options[i].name, options[i].not_of_commands);
+    }
+    has_socket = has_text(group, "%{socket}");
+    group->has_port = has_text(group, "%{port}");
+    if (has_socket != group->has_port) return NULL;
+    return error(cmd, "command",
+                 has_socket
+                     ? "it has both %{socket} and %{port}; keep one of them"
+                     : "the program must be told where to listen: put %{socket}, the path "
+                       "of a Unix socket, or %{port}, a port of 127.0.0.1, into the command "
+                       "or into env=");
+}
+
 static const char *parse_options(cmd_parms *cmd, sgi_group *group, int argc, char *const argv[])
 {
     char seen[OPTION_COUNT] = { 0 };
@@ -466,7 +550,7 @@ static const char *parse_options(cmd_parms *cmd, sgi_group *group, int argc, cha
         wrong = set_option(cmd->pool, option, group, equals + 1);
         if (wrong) return error(cmd, argv[i], wrong);
     }
-    return NULL;
+    return check_kind(cmd, group, seen);
 }
 
 const char *sgi_group_define(cmd_parms *cmd, void *dir, int argc, char *const argv[])
@@ -602,7 +686,12 @@ void sgi_group_complete(apr_pool_t *pconf)
     groups.default_directory = ap_runtime_dir_relative(pconf, "swiftgi");
     groups.default_launcher = find_launcher(pconf);
     groups.supervisor = find_beside_module(pconf, "swiftgi-supervisor");
-    for (group = groups.first; group; group = group->next) complete(group, pconf);
+    for (group = groups.first; group; group = group->next) {
+        complete(group, pconf);
+        if (!group->command) continue;
+        sgi_group_add_backend(pconf, group, APR_ARRAY_IDX(group->words, 0, const char *))
+            ->on_demand = 0;
+    }
 }
 
 const char *sgi_group_socket_directory(void)
@@ -652,12 +741,21 @@ sgi_backend *sgi_group_add_backend(apr_pool_t *pconf, const sgi_group *group,
     backend = apr_pcalloc(pconf, sizeof(*backend));
     backend->group = group;
     backend->library = library;
-    backend->socket = apr_psprintf(pconf, "%s/%s.%016" APR_UINT64_T_HEX_FMT ".sock",
-                                   sgi_group_socket_directory(), group->name, hash(library));
+    backend->turns = group->command ? apr_pcalloc(pconf, sizeof(sgi_turns)) : NULL;
+    backend->socket =
+        group->command
+            ? apr_psprintf(pconf, "%s/%s.http", sgi_group_socket_directory(), group->name)
+            : apr_psprintf(pconf, "%s/%s.%016" APR_UINT64_T_HEX_FMT ".sock",
+                           sgi_group_socket_directory(), group->name, hash(library));
     backend->on_demand = 1;
     backend->next = groups.backends;
     groups.backends = backend;
     return backend;
+}
+
+const sgi_backend *sgi_group_server(const sgi_group *group)
+{
+    return sgi_group_backend(group, APR_ARRAY_IDX(group->words, 0, const char *));
 }
 
 sgi_backend *sgi_group_backends(void)
@@ -679,6 +777,41 @@ static const char *check_program(const char *path)
         return status.st_uid != 0 ? "it does not belong to root" : "its group may write to it";
     }
     return NULL;
+}
+
+/* It runs as somebody who may not be able to change it either. */
+static const char *check_command(const char *path)
+{
+    struct stat status;
+
+    if (stat(path, &status) < 0) return strerror(errno);
+    if (!S_ISREG(status.st_mode) || !(status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)))
+        return "it is no program";
+    return status.st_mode & S_IWOTH ? "others may write to it" : NULL;
+}
+
+static int check_commands(server_rec *s, int level)
+{
+    const sgi_backend *backend;
+    const char *wrong;
+    int mistakes = 0;
+
+    for (backend = groups.backends; backend; backend = backend->next) {
+        if (!backend->group->command || !(wrong = check_command(backend->library))) continue;
+        ap_log_error(APLOG_MARK, level, 0, s, SGI_LOGNO(0445)
+                     "SwiftGIDaemonProcess %s (%s): the program %s of its command cannot be run: %s",
+                     backend->group->name, backend->group->where, backend->library, wrong);
+        mistakes++;
+    }
+    return mistakes;
+}
+
+static int runs_libraries(void)
+{
+    const sgi_backend *backend = groups.backends;
+
+    while (backend && backend->group->command) backend = backend->next;
+    return backend != NULL;
 }
 
 int sgi_group_check(server_rec *s, int level)
@@ -704,14 +837,19 @@ int sgi_group_check(server_rec *s, int level)
                      sgi_group_supervisor(), wrong);
         mistakes++;
     }
-    if ((wrong = check_program(sgi_group_launcher())) != NULL) {
+    mistakes += check_commands(s, level);
+    if (runs_libraries() && (wrong = check_program(sgi_group_launcher())) != NULL) {
         ap_log_error(APLOG_MARK, level, 0, s, SGI_LOGNO(0432)
                      "SwiftGILauncher: %s cannot be run: %s; name the program swiftgi-run",
                      sgi_group_launcher(), wrong);
         mistakes++;
     }
     for (backend = groups.backends; backend; backend = backend->next) {
-        if (strlen(backend->socket) < sizeof(address.sun_path)) continue;
+        apr_size_t length = strlen(backend->socket);
+
+        /* Its sockets stand in directories. */
+        if (backend->group->command) length += sizeof("-XXXXXX/s") - 1;
+        if (length < sizeof(address.sun_path)) continue;
         ap_log_error(APLOG_MARK, level, 0, s, SGI_LOGNO(0433)
                      "SwiftGISocketDirectory: %s is too long for the path of a socket, which has "
                      "at most %d characters; name a shorter directory",

@@ -43,6 +43,12 @@ typedef struct sgi_group {
     const char *backtrace;           /* "on", "off", a path, or NULL: as SwiftGIBacktrace */
     apr_array_header_t *environment; /* of char *, NAME=value */
 
+    /* A program that serves HTTP, in the place of libraries. */
+    const char *command;       /* as configured, or NULL: there is none */
+    apr_array_header_t *words; /* of char *: the command's */
+    const char *ready_path;    /* what is asked for until it is ready, or NULL: nothing */
+    int has_port;              /* boolean: it listens at a port, not at a socket */
+
     /* What is found out afterwards. */
     const server_rec *server; /* where it was defined */
     const char *where;        /* file:line */
@@ -51,12 +57,20 @@ typedef struct sgi_group {
     struct sgi_group *next;
 } sgi_group;
 
+/* Who waits for a process of a group with a command, in this child. */
+typedef struct sgi_turns {
+    apr_uint32_t waiting; /* requests */
+    apr_uint32_t next;    /* whose turn it is */
+} sgi_turns;
+
 /* Where the daemons of a group that run a library listen: each pair of the two has its
  * own. Constant in a child. */
 typedef struct sgi_backend {
     const sgi_group *group;
-    const char *library; /* the path of the application */
-    const char *socket;  /* the path of the Unix socket */
+    const char *library; /* the path of the application, or of the command's program */
+    const char *socket; /* the path of the Unix socket; of a command the begin of those of links
+                            to addresses, as supervisor_protocol.h says */
+    sgi_turns *turns;   /* of a command; else NULL */
 
     int on_demand; /* boolean: whether anything leads there depends on the request */
     struct sgi_backend *next;
@@ -95,6 +109,9 @@ const char *sgi_group_launcher(void);
 
 /* The program of the supervisor, which stands beside the module. */
 const char *sgi_group_supervisor(void);
+
+/* The backend of a group with a command. */
+const sgi_backend *sgi_group_server(const sgi_group *group);
 
 /* Where the daemons of a group listen that run the library, or NULL: there are none. */
 const sgi_backend *sgi_group_backend(const sgi_group *group, const char *library);

@@ -148,12 +148,12 @@ static void resolve_alias(apr_pool_t *pconf, const server_rec *s, const sgi_alia
     if (!route || route->is_embedded) {
         if (!sgi_config_global()->restrict_embedded) alias->library->is_embedded = 1;
     }
-    else if (route->group) {
+    else if (route->group && !route->group->command) {
         sgi_group_add_backend(pconf, route->group, alias->library->path)->on_demand = 0;
     }
     if (alias->process_group) return;
     for (other = first; other; other = other->next) {
-        if (other->section && other->group
+        if (other->section && other->group && !other->group->command
             && (applies_to(other, s, 0) || applies_to(other, s, 1))
             && covers(other, alias) != NOTHING) {
             sgi_group_add_backend(pconf, other->group, alias->library->path);
@@ -191,11 +191,30 @@ static int is_permitted(const apr_array_header_t *names, const char *name)
     return !names;
 }
 
+static int check_kind(server_rec *s, int level, const sgi_route *route)
+{
+    int is_for_servers = !strcmp(route->directive, "SwiftGIServerAlias");
+
+    if (is_for_servers == (route->group->command != NULL)) return 0;
+    if (is_for_servers) {
+        ap_log_error(APLOG_MARK, level, 0, s, SGI_LOGNO(0446)
+                     "%s (%s): the process group %s runs libraries; give it command=, or use "
+                     "SwiftGIScriptAlias", route->directive, route->where, route->name);
+    }
+    else {
+        ap_log_error(APLOG_MARK, level, 0, s, SGI_LOGNO(0447)
+                     "%s (%s): the process group %s runs a command and no libraries; "
+                     "SwiftGIServerAlias leads to it", route->directive, route->where, route->name);
+    }
+    return 1;
+}
+
 static int check_route(server_rec *s, int level, const sgi_route *route)
 {
     const sgi_group *group = sgi_group_find(route->name);
 
-    if (route->is_embedded || route->group) return 0;
+    if (route->is_embedded) return 0;
+    if (route->group) return check_kind(s, level, route);
     if (!group) {
         ap_log_error(APLOG_MARK, level, 0, s, SGI_LOGNO(0440)
                      "%s (%s): there is no process group %s; define it with SwiftGIDaemonProcess",
@@ -210,6 +229,24 @@ static int check_route(server_rec *s, int level, const sgi_route *route)
     return 1;
 }
 
+static int check_proxy(server_rec *s, int level, const sgi_alias *alias)
+{
+    static const char *const modules[] = { "mod_proxy.c", "mod_proxy_http.c" };
+    const sgi_route *route = alias->process_group;
+    int mistakes = 0;
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(modules) / sizeof(modules[0]); i++) {
+        if (ap_find_linked_module(modules[i])) continue;
+        ap_log_error(APLOG_MARK, level, 0, s, SGI_LOGNO(0448)
+                     "%s (%s): requests reach HTTP servers through %.*s, which is not there; load it "
+                     "with LoadModule", route->directive, route->where,
+                     (int)strlen(modules[i]) - 2, modules[i]);
+        mistakes++;
+    }
+    return mistakes;
+}
+
 static int check_alias(server_rec *s, int level, const sgi_alias *alias)
 {
     const sgi_dir_config *config = ap_get_module_config(s->lookup_defaults, &swiftgi_module);
@@ -222,7 +259,8 @@ static int check_alias(server_rec *s, int level, const sgi_alias *alias)
                      "process-group= or SwiftGIProcessGroup", alias->target);
         return 1;
     }
-    if (!alias->library) {
+    if (alias->is_server && check_proxy(s, level, alias)) return 1;
+    if (!alias->library && !alias->is_server) {
         ap_log_error(APLOG_MARK, level, 0, s, SGI_LOGNO(0444)
                      "%s (%s): the library %s depends on the request, and a process group's must "
                      "not; write an alias for each library", route->directive, route->where,

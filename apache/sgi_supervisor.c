@@ -239,6 +239,7 @@ static int arrange_sockets(lasting *state, server_rec *s)
     for (backend = sgi_group_backends(); backend && !result; backend = backend->next) {
         listener *l = find_listener(state, backend->socket);
 
+        if (backend->group->command) continue;
         if (l && !is_in_place(l)) {
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, SGI_LOGNO(0439)
                          "SwiftGISocketDirectory: the socket %s was removed by somebody, it is made "
@@ -406,6 +407,9 @@ static void fill_numbers(supervisor_backend *message, const sgi_backend *backend
     message->group_count = (apr_uint32_t)account->group_count;
     for (i = 0; i < account->group_count; i++) message->groups[i] = account->groups[i];
     message->variables = (apr_uint32_t)group->environment->nelts;
+    if (!group->command) return;
+    message->words = (apr_uint32_t)group->words->nelts;
+    message->listening = group->has_port ? SUPERVISOR_PORT : SUPERVISOR_SOCKET;
 }
 
 static int send_backend(lasting *state, server_rec *s, const sgi_backend *backend,
@@ -417,7 +421,7 @@ static int send_backend(lasting *state, server_rec *s, const sgi_backend *backen
                   .size = sizeof(supervisor_backend) };
     int descriptors[2], i;
 
-    if (!l) return 0;
+    if (!l && !group->command) return 0;
     fill_numbers((supervisor_backend *)b.data, backend);
     put_string(&b, group->name);
     put_string(&b, backend->library);
@@ -430,14 +434,23 @@ static int send_backend(lasting *state, server_rec *s, const sgi_backend *backen
     put_string(&b, group->env_file);
     put_string(&b, log_format_of(group->server, ptemp));
     put_string(&b, group->server->server_hostname);
+    put_string(&b, group->command ? backend->socket : "");
+    put_string(&b, group->ready_path);
     for (i = 0; i < group->environment->nelts; i++) {
         put_string(&b, APR_ARRAY_IDX(group->environment, i, const char *));
+    }
+    for (i = 0; group->command && i < group->words->nelts; i++) {
+        put_string(&b, APR_ARRAY_IDX(group->words, i, const char *));
     }
     if (b.is_full) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, SGI_LOGNO(0428)
                      "SwiftGIDaemonProcess %s: its paths and variables have more than %d bytes; use "
                      "env-file", group->name, SUPERVISOR_MESSAGE_LIMIT);
         return 0;
+    }
+    if (!l) {
+        descriptors[0] = log_descriptor(group->server);
+        return send_message(state->control, b.data, b.size, descriptors, 1);
     }
     descriptors[0] = l->descriptor;
     descriptors[1] = log_descriptor(group->server);

@@ -3,6 +3,7 @@
 #include "sgi_target.h"
 #include "sgi_config.h"
 #include "sgi_embedded.h"
+#include "sgi_http.h"
 
 #include <http_core.h>
 #include <http_request.h>
@@ -107,6 +108,7 @@ int sgi_target_translate(request_rec *r)
     match found;
 
     if (r->proxyreq || !(target = target_of_alias(r, &found))) return DECLINED;
+    if (found.alias->is_server) return sgi_http_translate(r, found.alias, target->path_info);
     r->filename = found.alias->library ? apr_pstrdup(r->pool, found.alias->library->path)
                                        : ap_pregsub(r->pool, found.alias->target, r->uri,
                                                     AP_MAX_REG_MATCH, found.groups);
@@ -123,6 +125,16 @@ int sgi_target_translate(request_rec *r)
     r->handler = SGI_HANDLER;
     apr_table_setn(r->notes, ALIAS_NOTE, r->handler);
     return OK;
+}
+
+const sgi_alias *sgi_target_server(request_rec *r)
+{
+    const sgi_target *target = ap_get_module_config(r->request_config, &swiftgi_module);
+    match found;
+
+    /* As for a library's request. */
+    if (!target) target = target_of_alias(r, &found);
+    return target && target->alias && target->alias->is_server ? target->alias : NULL;
 }
 
 /* A file that only a handler names: SetHandler, AddHandler, RewriteRule. */

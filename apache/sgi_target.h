@@ -16,6 +16,9 @@ typedef struct sgi_target {
 /* translate_name: takes the longest alias that matches. */
 int sgi_target_translate(request_rec *r);
 
+/* The alias of a request that leads to HTTP servers; NULL: it does not. */
+const sgi_alias *sgi_target_server(request_rec *r);
+
 /* Completes the target in the handler. Returns OK, or the status to answer with
  * after it was logged. */
 int sgi_target_resolve(request_rec *r, const sgi_target **target);

@@ -136,8 +136,10 @@ static void handle_message(void *data, size_t size, int descriptors[MESSAGE_DESC
         descriptors[0] = -1;
         return;
     }
-    else if (header->type == SUPERVISOR_BACKEND && descriptors[1] >= 0
-             && (b = backend_create(data, size, descriptors[0], descriptors[1])) != NULL) {
+    else if (header->type == SUPERVISOR_BACKEND && descriptors[0] >= 0
+             && (b = backend_create(data, size, descriptors[1] < 0 ? -1 : descriptors[0],
+                                    descriptors[descriptors[1] < 0 ? 0 : 1]))
+                    != NULL) {
         b->next = supervisor.staged;
         supervisor.staged = b;
         descriptors[0] = descriptors[1] = -1;

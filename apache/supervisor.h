@@ -77,6 +77,21 @@ enum state {
     DRAINING /* it was told to end, or is about to */
 };
 
+/* Where an HTTP server listens, and what is known about it. */
+typedef struct endpoint {
+    char text[108];   /* as it is published; "": the process is no HTTP server */
+    unsigned port;    /* 0: it is a Unix socket */
+    int probe;        /* a connection that asks whether it serves; -1: none */
+    bool was_asked;   /* through it */
+    size_t length;    /* of what was answered */
+    char answer[16];  /* the begin of it */
+    bool was_refused; /* the log says why it is not used */
+    int64_t next;     /* when to look again */
+    bool was_told;    /* to end */
+    int64_t tell_at;  /* whoever is connected still */
+    int64_t patience; /* from then on */
+} endpoint;
+
 /* One daemon. Times are of now(). */
 typedef struct process {
     struct process *next;
@@ -93,6 +108,7 @@ typedef struct process {
     int64_t age_limit, cpu_limit;
     uint64_t rss_limit;
     char failure[200]; /* what went wrong before it was itself */
+    endpoint address;
 } process;
 
 /* Milliseconds of a clock that never goes back. */
@@ -119,6 +135,37 @@ bool process_measure(const process *p, uint64_t *rss, int64_t *cpu);
 
 void process_free(process *p, const struct backend *b);
 
+/* ---- supervisor_http.c ---- */
+
+/* Whether its processes are HTTP servers. */
+bool http_is(const struct backend *b);
+
+/* Finds an address for a process that is about to be started; false if there is none to be had. */
+bool http_prepare(const struct backend *b, process *p);
+
+/* Between fork and exec: gives a word or a variable the address, in memory that nobody frees;
+ * NULL without memory. */
+char *http_expand(const process *p, const char *text);
+
+/* Whether a process that is starting serves now; says when to look again. */
+bool http_is_ready(const struct backend *b, process *p, int64_t *when);
+
+/* Plans the end of a process: it is told when nobody is connected any more, or so much before
+ * `deadline` that it has the time to end. */
+void http_drain(process *p, int64_t deadline);
+
+/* Tells the processes to end for which the time has come, and says when to look again. */
+void http_attend(struct backend *b, int64_t *when);
+
+/* Makes the links say which processes are ready. */
+void http_publish(struct backend *b);
+
+/* Removes the links. */
+void http_withdraw(struct backend *b);
+
+/* Removes what an address has in the file system. */
+void http_release(process *p);
+
 /* ---- supervisor_backend.c ---- */
 
 /* The daemons of a group that run a library. */
@@ -127,6 +174,7 @@ typedef struct backend {
     supervisor_backend *settings; /* the message */
     const char *strings[SUPERVISOR_STRINGS];
     const char **variables; /* an array of its own, of strings in the message */
+    const char **words;     /* in the same array, ended by NULL */
     int listener, log;
     unsigned generation;
     bool is_leaving;  /* it is not in the configuration any more */
@@ -138,6 +186,8 @@ typedef struct backend {
     unsigned vain;       /* starts in a row that came to nothing */
     int64_t not_before;  /* when the next start may be */
     bool is_refusing;    /* requests, since no process serves and none could be started */
+    uint64_t published;  /* a digest of the links; 0: there are none yet */
+    unsigned links;
 } backend;
 
 /* Makes a backend of a message, of which it takes the memory and the descriptors; NULL, and

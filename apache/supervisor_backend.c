@@ -44,12 +44,14 @@ backend *backend_create(supervisor_backend *message, size_t size, int listener, 
     size_t i, count;
 
     if (size <= sizeof(*message) || end[-1] != '\0' || message->variables > size
+        || message->words > size || (listener < 0) != (message->words > 0)
+        || (message->words > 0) != (message->listening != SUPERVISOR_SHARED)
         || message->group_count > SUPERVISOR_GROUPS_LIMIT || message->processes < 1) {
         return NULL;
     }
-    count = SUPERVISOR_STRINGS + message->variables;
+    count = SUPERVISOR_STRINGS + message->variables + message->words;
     b = calloc(1, sizeof(*b));
-    if (b) b->variables = calloc(message->variables + 1, sizeof(char *));
+    if (b) b->variables = calloc(message->variables + message->words + 1, sizeof(char *));
     if (!b || !b->variables) {
         free(b);
         return NULL;
@@ -65,6 +67,7 @@ backend *backend_create(supervisor_backend *message, size_t size, int listener, 
         return NULL;
     }
     b->settings = message;
+    b->words = b->variables + message->variables;
     b->listener = listener;
     b->log = log;
     b->is_dormant = message->on_demand;
@@ -76,8 +79,11 @@ backend *backend_create(supervisor_backend *message, size_t size, int listener, 
 
 bool backend_is_same(const backend *a, const backend *b)
 {
+    if (http_is(a) != http_is(b)) return false;
+    /* A group has one command, and another one in its place is a new generation. */
     return !strcmp(a->strings[SUPERVISOR_GROUP], b->strings[SUPERVISOR_GROUP])
-           && !strcmp(a->strings[SUPERVISOR_LIBRARY], b->strings[SUPERVISOR_LIBRARY]);
+           && (http_is(a)
+               || !strcmp(a->strings[SUPERVISOR_LIBRARY], b->strings[SUPERVISOR_LIBRARY]));
 }
 
 static void free_settings(backend *b)
@@ -88,7 +94,7 @@ static void free_settings(backend *b)
     }
     free(b->settings);
     free(b->variables);
-    close(b->listener);
+    if (b->listener >= 0) close(b->listener);
     close(b->log);
 }
 
@@ -98,6 +104,7 @@ void backend_update(backend *b, backend *other)
     b->settings = other->settings;
     memcpy(b->strings, other->strings, sizeof(b->strings));
     b->variables = other->variables;
+    b->words = other->words;
     b->listener = other->listener;
     b->log = other->log;
     b->library = other->library;
@@ -109,6 +116,7 @@ void backend_update(backend *b, backend *other)
 
 void backend_free(backend *b)
 {
+    if (http_is(b)) http_withdraw(b);
     free_settings(b);
     free(b);
 }
@@ -256,10 +264,26 @@ static void decide_on_refusal(backend *b)
     b->is_refusing = refuses;
 }
 
+static void became_ready(backend *b, process *p);
+
+/* HTTP servers do not say themselves what they do. */
+static void maintain_servers(backend *b, int64_t *when)
+{
+    process *p;
+
+    if (!http_is(b)) return;
+    for (p = b->processes; p; p = p->next) {
+        if (p->state == STARTING && http_is_ready(b, p, when)) became_ready(b, p);
+    }
+    http_publish(b);
+    http_attend(b, when);
+}
+
 void backend_maintain(backend *b, int64_t *when)
 {
     process *p;
 
+    maintain_servers(b, when);
     for (p = b->processes; p; p = p->next) {
         if (p->deadline && now() >= p->deadline) {
             if (p->is_crashing) {
@@ -284,6 +308,7 @@ void backend_maintain(backend *b, int64_t *when)
     }
     if (b->is_leaving || b->is_dormant) return;
     decide_on_refusal(b);
+    if (http_is(b)) http_publish(b);
     start_missing(b);
     if (count_processes(b).current < b->settings->processes) note(when, b->not_before);
 }
@@ -410,7 +435,9 @@ static void log_end(const backend *b, const process *p, int status, bool has_fai
                  "drain-timeout");
     }
     else if (p->state == STARTING
-             || (WIFEXITED(status) && WEXITSTATUS(status) != SUPERVISOR_EXIT_OK)) {
+             /* Each program has its own for having been told to end. */
+             || (!(http_is(b) && p->state == DRAINING) && WIFEXITED(status)
+                 && WEXITSTATUS(status) != SUPERVISOR_EXIT_OK)) {
         log_line(b, p->pid, LEVEL_ERROR, "SGI0423: process ended with status %d%s%s",
                  WEXITSTATUS(status), when,
                  WEXITSTATUS(status) == SUPERVISOR_EXIT_CANNOT_START

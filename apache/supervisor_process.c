@@ -68,7 +68,9 @@ static void arrange_descriptors(int listener, int ready, int standard, int error
     check(dup2(null, STDIN_FILENO), "standard input");
     check(dup2(high_standard, STDOUT_FILENO), "standard output");
     check(dup2(high_errors, STDERR_FILENO), "standard error");
-    check(dup2(high_listener, LISTENER), "socket");
+    /* HTTP servers have none. */
+    if (listener >= 0) check(dup2(high_listener, LISTENER), "socket");
+    else close(LISTENER);
     check(close_range(READY_PIPE + 1, ~0U, 0), "close_range");
 }
 
@@ -124,7 +126,7 @@ static void set_variable(void *context, const char *variable)
     if (!copy || putenv(copy)) fail("environment", strerror(ENOMEM));
 }
 
-static void set_environment(const backend *b)
+static void set_environment(const backend *b, const process *p)
 {
     /* What belongs to the one that systemd or an inetd started. */
     static const char *const others[] = { "LISTEN_PID",    "LISTEN_FDS",   "LISTEN_FDNAMES",
@@ -145,7 +147,11 @@ static void set_environment(const backend *b)
     if (*file && sgi_envfile_read(file, set_variable, NULL, problem, sizeof(problem)) < 0) {
         fail("env-file", problem);
     }
-    for (i = 0; i < b->settings->variables; i++) set_variable(NULL, b->variables[i]);
+    for (i = 0; i < b->settings->variables; i++) {
+        char *own = http_is(b) ? http_expand(p, b->variables[i]) : NULL;
+
+        set_variable(NULL, own ? own : b->variables[i]);
+    }
 }
 
 static const char *level_name(void)
@@ -204,7 +210,24 @@ static void run_launcher(const backend *b)
     fail(b->strings[SUPERVISOR_LAUNCHER], strerror(errno));
 }
 
-static void run_child(const backend *b, pid_t parent, int ready, int standard, int errors)
+/* An HTTP server, which has no use for the pipe. */
+static void run_command(const backend *b, const process *p)
+{
+    char **arguments = calloc(b->settings->words + 1, sizeof(char *));
+    size_t i;
+
+    check(fcntl(READY_PIPE, F_SETFD, FD_CLOEXEC), "descriptor");
+    for (i = 0; arguments && i < b->settings->words; i++) {
+        arguments[i] = http_expand(p, b->words[i]);
+        if (!arguments[i]) break;
+    }
+    if (!arguments || i < b->settings->words) fail("command", strerror(ENOMEM));
+    execv(arguments[0], arguments);
+    fail(arguments[0], strerror(errno));
+}
+
+static void run_child(const backend *b, const process *p, pid_t parent, int ready, int standard,
+                      int errors)
 {
     arrange_descriptors(b->listener, ready, standard, errors);
     reset_signals();
@@ -213,14 +236,15 @@ static void run_child(const backend *b, pid_t parent, int ready, int standard, i
     umask((mode_t)b->settings->file_mask);
     raise_limits();
     /* Of a file that only root may read, too. */
-    set_environment(b);
+    set_environment(b, p);
     become_user(b->settings);
     /* A change of the user takes this back; and the parent may be gone already. */
     check(prctl(PR_SET_PDEATHSIG, SIGTERM), "prctl");
     if (getppid() != parent) _exit(SUPERVISOR_EXIT_OK);
     check(chdir(b->strings[SUPERVISOR_HOME]), b->strings[SUPERVISOR_HOME]);
     /* The daemon writes to it when it serves, its children do not. */
-    run_launcher(b);
+    if (http_is(b)) run_command(b, p);
+    else run_launcher(b);
 }
 
 /* ---- the supervisor's side ---- */
@@ -249,10 +273,11 @@ bool process_start(backend *b)
     int i, failed = !p;
 
     for (i = 0; i < 3 && !failed; i++) failed = open_pipe(pipes[i]) < 0;
+    if (!failed && http_is(b)) failed = !http_prepare(b, p);
     if (!failed) {
         p->pid = fork();
         if (p->pid == 0) {
-            run_child(b, parent, pipes[0][1], pipes[1][1], pipes[2][1]);
+            run_child(b, p, parent, pipes[0][1], pipes[1][1], pipes[2][1]);
             _exit(71);
         }
         failed = p->pid < 0;
@@ -262,6 +287,7 @@ bool process_start(backend *b)
                  strerror(errno));
         close_ends(pipes, 0);
         close_ends(pipes, 1);
+        if (p) http_release(p);
         free(p);
         return false;
     }
@@ -284,7 +310,8 @@ void process_drain(process *p, int64_t patience)
 {
     int64_t deadline = now() + patience;
 
-    if (p->state != DRAINING) kill(p->pid, SIGTERM);
+    if (p->address.text[0]) http_drain(p, deadline);
+    else if (p->state != DRAINING) kill(p->pid, SIGTERM);
     if (p->state != DRAINING || !p->deadline || deadline < p->deadline) p->deadline = deadline;
     p->state = DRAINING;
 }
@@ -358,5 +385,6 @@ void process_free(process *p, const backend *b)
     log_close(&p->standard, b, p->pid);
     log_close(&p->errors, b, p->pid);
     if (p->ready >= 0) close(p->ready);
+    http_release(p);
     free(p);
 }

@@ -17,14 +17,23 @@
  * it has served as many requests as it was to, and 'i' when it has served some and then
  * none for the time given. It goes on serving: these ask for a replacement. (One that ends
  * by itself is replaced, too, but not before.) SIGTERM means: accept no more, finish what
- * there is, end. What it returns is in the enumeration at the end. */
+ * there is, end. What it returns is in the enumeration at the end.
+ *
+ * A group with a command has HTTP servers instead, which know nothing of all this: each has an
+ * address of its own, a Unix socket or a port of 127.0.0.1, which stands where its words and
+ * variables have %{socket} or %{port}. It is ready when it takes a connection there, or answers
+ * a request for the path of SUPERVISOR_READY_PATH with a status below 400. The supervisor keeps
+ * symbolic links ADDRESS.0, ADDRESS.1, ... whose content is no file but the address of a process
+ * that is ready: the path of its socket or 127.0.0.1:port; or "-" in the first, while none can
+ * be started. Which process a request goes to is httpd's choice; a process is told to end when
+ * it is in no link and nobody is connected with it any more. */
 #ifndef SUPERVISOR_PROTOCOL_H
 #define SUPERVISOR_PROTOCOL_H
 
 #include <stdint.h>
 
 /* Goes up when anything here changes. */
-#define SUPERVISOR_PROTOCOL 2
+#define SUPERVISOR_PROTOCOL 3
 
 #define SUPERVISOR_CONTROL 3
 
@@ -35,7 +44,8 @@
 
 enum supervisor_type {
     SUPERVISOR_BEGIN = 1, /* with one descriptor: the main server's error log */
-    SUPERVISOR_BACKEND,   /* with two: the listening socket, the group's error log */
+    SUPERVISOR_BACKEND,   /* with two: the listening socket, the group's error log; with a
+                             command only the latter */
     SUPERVISOR_END,
     SUPERVISOR_LEASE /* end, unless a configuration comes within a while */
 };
@@ -55,10 +65,10 @@ typedef struct supervisor_begin {
 } supervisor_begin;
 
 /* The strings behind a supervisor_backend, in this order, each ended by NUL; then
- * `variables` more, NAME=value. */
+ * `variables` more, NAME=value, and `words` more, a command. */
 enum supervisor_string {
     SUPERVISOR_GROUP,
-    SUPERVISOR_LIBRARY,
+    SUPERVISOR_LIBRARY, /* of a command: its program */
     SUPERVISOR_LAUNCHER,
     SUPERVISOR_DISPLAY_NAME,
     SUPERVISOR_HOME,       /* working directory */
@@ -68,7 +78,16 @@ enum supervisor_string {
     SUPERVISOR_ENV_FILE,   /* or "" */
     SUPERVISOR_LOG_FORMAT, /* ErrorLogFormat, or "" for the default */
     SUPERVISOR_SERVER,     /* ServerName of the log's server */
+    SUPERVISOR_ADDRESS,    /* of a command: the path that links to its addresses begin with */
+    SUPERVISOR_READY_PATH, /* of a command: what is asked for, or "" */
     SUPERVISOR_STRINGS
+};
+
+/* Where the processes of a group listen. */
+enum supervisor_listening {
+    SUPERVISOR_SHARED, /* at the listening socket, by FastCGI */
+    SUPERVISOR_SOCKET, /* at a Unix socket of its own, by HTTP */
+    SUPERVISOR_PORT    /* at a port of its own, by HTTP */
 };
 
 /* Times are in milliseconds. 0 is none, for what need not be. */
@@ -94,6 +113,8 @@ typedef struct supervisor_backend {
     uint32_t group_count;
     uint32_t groups[SUPERVISOR_GROUPS_LIMIT];
     uint32_t variables;
+    uint32_t words;     /* 0: no command */
+    uint32_t listening; /* of supervisor_listening */
 } supervisor_backend;
 
 /* How a daemon ends. */

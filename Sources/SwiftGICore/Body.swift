@@ -158,6 +158,28 @@ extension Body {
     }
 }
 
+extension Body {
+    /// This body, with everything of the application's that it runs inside of `around`, its end included.
+    package consuming func run(inside around: @escaping (() throws -> Void) throws -> Void) -> Body {
+        let surrounded: Body.Content
+        switch content {
+        case .pull(let next):
+            surrounded = .pull {
+                var piece: [UInt8]?
+                try around { piece = try next() }
+                return piece
+            }
+        case .push(let write): surrounded = .push { writer in try around { try write(&writer) } }
+        case .empty, .bytes, .string, .chunks, .file:
+            if close == nil { return self }
+            surrounded = content
+        }
+        let inner = Kept(self)
+        // What closes a body does not throw.
+        return Body(surrounded).onClose { try? around { inner.drop() } }
+    }
+}
+
 /// Holds a body until its time has come.
 private final class Kept {
     private var body: Body?

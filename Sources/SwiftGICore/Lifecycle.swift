@@ -6,6 +6,9 @@ package struct LivingApplication: Sendable {
     package let run: @Sendable () async throws -> Void
     package let shutdown: @Sendable () async throws -> Void
 
+    /// Sees, and may replace, what `start` is about to let run.
+    @TaskLocal package static var observe: (@Sendable (LivingApplication, any GatewayHost) -> LivingApplication)?
+
     package init(
         _ entry: RunningApplication.Entry, run: @escaping @Sendable () async throws -> Void,
         shutdown: @escaping @Sendable () async throws -> Void
@@ -39,7 +42,8 @@ package struct LivingApplication: Sendable {
                 made.give(.failure(error))
             }
         }
-        let living = try made.take().get()
+        let own = try made.take().get()
+        let living = observe?(own, host) ?? own
         let run = Task.detached {
             do {
                 try await living.run()

@@ -33,7 +33,7 @@ package import SwiftGICore
         guard unsafe started == nil, let host = unsafe Host(server) else { return SWIFTGI_MISUSE }
         MainThread.install()
         do {
-            let running = try makeRunning(host).validatedIfWanted
+            let running = try RunningApplication.make { try makeRunning(host) }
             unsafe started = Unmanaged.passRetained(Started(host, running))
             return SWIFTGI_OK
         } catch {

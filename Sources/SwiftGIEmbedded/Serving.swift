@@ -22,7 +22,7 @@ extension HostedApplication {
         MainThread.install(inProgram: true)
         let running: RunningApplication
         do {
-            running = try makeRunning(host).validatedIfWanted
+            running = try RunningApplication.make { try makeRunning(host) }
         } catch {
             host.log(.error, "SGI0210: application could not start: \(error)")
             if options.isCGI { answerUnavailable() }

@@ -2,15 +2,22 @@ import Glibc
 import SwiftGICore
 import SwiftGIValidator
 
+/// Whether the process's environment asks for the validator: `SWIFTGI_VALIDATE=1`.
+private var isValidatorWanted: Bool {
+    unsafe getenv("SWIFTGI_VALIDATE").map { unsafe strcmp($0, "1") == 0 } ?? false
+}
+
 extension RunningApplication {
-    /// The same under the validator, if the process's environment asks for it: `SWIFTGI_VALIDATE=1`.
-    var validatedIfWanted: RunningApplication {
-        guard unsafe getenv("SWIFTGI_VALIDATE").map({ unsafe strcmp($0, "1") == 0 }) ?? false else { return self }
-        switch entry {
+    /// Makes an application; one under the validator if that is wanted.
+    static func make(_ make: () throws -> RunningApplication) throws -> RunningApplication {
+        guard isValidatorWanted else { return try make() }
+        let running = try LivingApplication.$observe.withValue(
+            { life, host in Validator().observed(life) { host.log(.error, $0) } }, operation: make)
+        switch running.entry {
         case .application(let application):
-            return RunningApplication(.application(Validator().wrap(application)), stop: stop)
+            return RunningApplication(.application(Validator().wrap(application)), stop: running.stop)
         case .handler(let handler):
-            return RunningApplication(.handler(Validator().wrap(handler)), stop: stop)
+            return RunningApplication(.handler(Validator().wrap(handler)), stop: running.stop)
         }
     }
 }

@@ -21,24 +21,27 @@ public struct RequestTrace: CommonMiddleware {
 
     /// The application, its requests traced.
     ///
-    /// ``current`` and the log's ids are there in the call of the application; a pull or push body runs
-    /// behind it and finds the trace in what it captured.
+    /// ``current`` and the log's ids are there in the call of the application, and behind it in what a pull
+    /// or push body runs.
     public func wrap(_ application: @escaping Application) -> Application {
         { environ, startResponse in
             let trace = TraceContext(of: environ["HTTP_TRACEPARENT"], environ["HTTP_TRACESTATE"])
             environ[.trace] = trace
             let id = environ.requestID
-            var body: Body?
-            try Self.$current.withValue(trace) {
-                try GatewayLogHandler.$current.withValue(trace.metadata) {
-                    body = try application(&environ) { status, fields, error in
-                        var fields = fields
-                        if !id.isEmpty { fields[.requestID] = id }
-                        try startResponse(status, fields, error)
-                    }
+            func within(_ body: () throws -> Void) throws {
+                try Self.$current.withValue(trace) {
+                    try GatewayLogHandler.$current.withValue(trace.metadata, operation: body)
                 }
             }
-            return body.take() ?? .empty
+            var body: Body?
+            try within {
+                body = try application(&environ) { status, fields, error in
+                    var fields = fields
+                    if !id.isEmpty { fields[.requestID] = id }
+                    try startResponse(status, fields, error)
+                }
+            }
+            return (body.take() ?? .empty).run(inside: within)
         }
     }
 

@@ -18,14 +18,14 @@ public import SwiftGICore
 /// | A3, W24, W25, W26 | status and fields: what the server would refuse |
 /// | A4 | the body is as long as `Content-Length` says |
 /// | A5 | there is a `Content-Type` exactly where there is content |
+/// | A6 | nothing is left on the thread or in the environment variables for a next request |
 /// | A7 | input, errors and writer are used on the request's thread, and not behind its end |
 /// | A8 | working directory, user, standard descriptors and signal handlers are left alone |
+/// | A9 | `run` returns when its task is cancelled, and `shutdown` soon; with `SWIFTGI_VALIDATE=1` |
+/// | A10 | a trap is logged with all requests that the process was serving |
 /// | W4 to W8, W10 | the variables and entries of the request |
 /// | W28 | a handler finishes its response before it returns |
 /// | W46 | 204 and 304 come without content and what describes it |
-///
-/// Not checked are A6, which is about what an application assumes, A9 and A10: the server logs
-/// an application that does not end (`SGI0213`) or that crashes.
 public struct Validator: CommonMiddleware {
     /// A validator.
     public init() {}
@@ -35,7 +35,10 @@ public struct Validator: CommonMiddleware {
         { environ, startResponse in
             try checkVariables { environ[$0] }
             try checkEntries(environ)
+            let place = Traps.enter(environ.method, environ.pathInfo)
+            environ.onFinish { Traps.leave(place) }
             let process = ProcessState()
+            let thread = ThreadState()
             observeUse(of: environ.exchange)
             let response = ResponseState(method: environ.method)
             let body = try application(&environ) { status, fields, error in
@@ -43,6 +46,7 @@ public struct Validator: CommonMiddleware {
                     try startResponse(status, fields, error)
                 }
             }
+            if let change = thread.change { throw ValidationError("A6", change) }
             if let change = process.change { throw ValidationError("A8", change) }
             try response.checkReturn(of: body)
             return response.counted(body)
@@ -56,7 +60,10 @@ public struct Validator: CommonMiddleware {
         return ClosureHandler { request, context, reader, sender in
             let variables = try await context.environ.variables
             try checkVariables { variables[$0] }
+            let place = Traps.enter(request.method.rawValue, request.path ?? "")
+            defer { Traps.leave(place) }
             let process = ProcessState()
+            let thread = ThreadState()
             let response = HandlerResponseState(method: request.method)
             do {
                 try await handler.handle(
@@ -66,6 +73,7 @@ public struct Validator: CommonMiddleware {
                 if let violation = response.violation { throw violation }
                 throw error
             }
+            if let change = thread.change { throw ValidationError("A6", change) }
             if let change = process.change { throw ValidationError("A8", change) }
             try response.checkReturn()
         }

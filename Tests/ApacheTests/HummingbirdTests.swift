@@ -66,22 +66,24 @@ struct HummingbirdTests {
     /// What httpd logs of them at warning and above.
     private static let expected = ["the responder failed"]
 
-    @Test(arguments: Configuration.MPM.allCases)
-    func sameAnswersEmbedded(_ mpm: Configuration.MPM) async throws {
+    @Test(arguments: Configuration.Execution.allCases, Configuration.MPM.allCases)
+    func sameAnswers(_ execution: Configuration.Execution, _ mpm: Configuration.MPM) async throws {
         try Applications.addFramework("HummingbirdEmbedded")
         let own = try OwnServer()
         defer { own.stop() }
-        let configuration = Configuration(
+        var configuration = Configuration(
             """
             SwiftGIScriptAlias / ${apps}/libHummingbirdEmbedded.so
             SwiftGIPassAuthorization On
             AllowEncodedSlashes NoDecode
             """, mpm: mpm, environment: OwnServer.environment(uploads: own.uploads))
+        configuration.execution = execution
         try await withServer(configuration, expecting: Self.expected) { server in
             for one in Self.cases { try Self.compare(one, own.port, server.port) }
             // What was there before the first request, and what is logged by the application's logger.
             #expect(!server.errorLog.lines(with: "template: about to start").isEmpty)
             #expect(server.children.count == 1 || mpm == .prefork)
+            #expect(server.daemons.count == (execution == .daemon ? 1 : 0))
         }
     }
 
@@ -162,10 +164,12 @@ struct HummingbirdTests {
     }
 
     /// A body that fails behind its beginning is not taken for a whole one, on either server.
-    @Test func lateFailureAborts() async throws {
+    @Test(arguments: Configuration.Execution.allCases)
+    func lateFailureAborts(_ execution: Configuration.Execution) async throws {
         try Applications.addFramework("HummingbirdEmbedded")
-        let configuration = Configuration(
+        var configuration = Configuration(
             "SwiftGIScriptAlias /below/it ${apps}/libHummingbirdEmbedded.so", environment: ["UPLOADS": "/tmp"])
+        configuration.execution = execution
         try await withServer(configuration, expecting: ["SGI0201"]) { server in
             #expect(throws: WireError.noLastChunk(received: 6)) { try server.get("/below/it/late-failure") }
             // It does not know that it is not at the root.
@@ -177,12 +181,14 @@ struct HummingbirdTests {
     }
 
     /// What waits for the client to go is told when it goes, and the process lives.
-    @Test(arguments: Configuration.MPM.allCases)
-    func clientThatGoesIsNoticed(_ mpm: Configuration.MPM) async throws {
+    @Test(arguments: Configuration.Execution.allCases, Configuration.MPM.allCases)
+    func clientThatGoesIsNoticed(_ execution: Configuration.Execution, _ mpm: Configuration.MPM) async throws {
         try Applications.addFramework("HummingbirdEmbedded")
-        let configuration = Configuration(
+        var configuration = Configuration(
             "SwiftGIScriptAlias / ${apps}/libHummingbirdEmbedded.so", mpm: mpm, environment: ["UPLOADS": "/tmp"])
+        configuration.execution = execution
         try await withServer(configuration) { server in
+            let daemons = server.daemons
             let child = try #require(server.children.first)
             for _ in 0..<3 {
                 let client = try server.connect()
@@ -195,14 +201,17 @@ struct HummingbirdTests {
             try wait("the handlers to be told") { server.errorLog.lines(with: "closed while waiting").count == 3 }
             #expect(try server.get("/events").text == "data: 1\n\ndata: 2\n\ndata: 3\n\n")
             if mpm != .prefork { #expect(server.children == [child]) }
+            #expect(server.daemons == daemons)
         }
     }
 
     /// The services end before the process does, within its grace period.
-    @Test func servicesEnd() async throws {
+    @Test(arguments: Configuration.Execution.allCases)
+    func servicesEnd(_ execution: Configuration.Execution) async throws {
         try Applications.addFramework("HummingbirdEmbedded")
-        let configuration = Configuration(
+        var configuration = Configuration(
             "SwiftGIScriptAlias / ${apps}/libHummingbirdEmbedded.so", environment: ["UPLOADS": "/tmp"])
+        configuration.execution = execution
         try await withServer(configuration) { server in
             #expect(try server.get("/heart").text == "true\n")
             server.graceful()

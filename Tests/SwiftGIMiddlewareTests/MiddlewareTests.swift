@@ -3,6 +3,7 @@ import Logging
 import SwiftGICore
 import SwiftGIMiddleware
 import SwiftGITesting
+import Synchronization
 import Testing
 
 private let requestID = HTTPField.Name("X-Request-ID")!
@@ -211,6 +212,46 @@ private let requestID = HTTPField.Name("X-Request-ID")!
         #expect(try #require(TraceContext(traceparent: Self.traceparent)).isSampled)
         // A later version may have more.
         #expect(TraceContext(traceparent: "01" + Self.traceparent.dropFirst(2) + "-more") != nil)
+    }
+
+    @Test("What a body runs has the trace, its end included")
+    func bodies() {
+        let seen = Mutex<[String]>([])
+        @Sendable func note(_ what: String) {
+            let isSame = GatewayLogHandler.current?["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+            seen.withLock { $0.append("\(what) \(RequestTrace.current?.traceID ?? "-") \(isSame)") }
+        }
+        let bodies: [@Sendable () -> Body] = [
+            {
+                var pieces = ["a", "b"]
+                return .pull {
+                    note("pull")
+                    return pieces.isEmpty ? nil : Array(pieces.removeFirst().utf8)
+                }.onClose { note("close") }
+            },
+            {
+                .push { writer in
+                    note("push")
+                    try writer.write("ab")
+                }.onClose { note("close") }
+            },
+            { Body.string("ab").onClose { note("close") } },
+        ]
+        let expected = [["pull", "pull", "pull", "close"], ["push", "close"], ["close"]]
+        var request = MemoryRequest()
+        request.headers[HTTPField.Name("traceparent")!] = Self.traceparent
+        for (body, expected) in zip(bodies, expected) {
+            seen.withLock { $0 = [] }
+            let application = RequestTrace().wrap { _, startResponse in
+                try startResponse(.ok, [.contentType: "text/plain"], nil)
+                return body()
+            }
+            let response = MemoryGateway(application).respond(to: request)
+            #expect(response.text == "ab")
+            let found = seen.withLock { $0 }
+            #expect(found == expected.map { "\($0) 0af7651916cd43dd8448eb211c80319c true" })
+            #expect(RequestTrace.current == nil)
+        }
     }
 
     @Test("Log lines have the trace's ids")

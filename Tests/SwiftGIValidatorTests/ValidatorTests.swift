@@ -114,6 +114,24 @@ private let breaches = [
         try startResponse(.ok, field("Content-Type", "text/plain"), nil)
         return .string("x")
     },
+    Breach(rule: "A6", message: "the signal mask of the thread was changed: the next request on it") {
+        _, startResponse in
+        var mask = sigset_t()
+        sigaddset(&mask, SIGUSR1)
+        pthread_sigmask(SIG_BLOCK, &mask, nil)
+        try startResponse(.ok, html, nil)
+        return .empty
+    },
+    Breach(rule: "A6", message: "the locale of the thread was changed") { _, startResponse in
+        uselocale(newlocale(1 << LC_CTYPE, "C", nil))
+        try startResponse(.ok, html, nil)
+        return .empty
+    },
+    Breach(rule: "A6", message: "the rounding of numbers of the thread was changed") { _, startResponse in
+        fesetround(FE_UPWARD)
+        try startResponse(.ok, html, nil)
+        return .empty
+    },
     Breach(rule: "A8", message: "the working directory was changed") { _, startResponse in
         chdir("/proc")
         try startResponse(.ok, html, nil)
@@ -158,6 +176,11 @@ private func memoryFile(_ count: Int) -> Int32 {
             fchdir(directory)
             close(directory)
             signal(SIGUSR2, SIG_DFL)
+            var mask = sigset_t()
+            sigaddset(&mask, SIGUSR1)
+            pthread_sigmask(SIG_UNBLOCK, &mask, nil)
+            uselocale(locale_t(bitPattern: -1))
+            fesetround(FE_TONEAREST)
         }
         let response = MemoryGateway(Validator().wrap(breach.application)).respond(to: breach.request)
         let log = response.log.map(\.message).joined(separator: "\n")
@@ -271,6 +294,107 @@ private func memoryFile(_ count: Int) -> Int32 {
         }.respond(to: MemoryRequest())
         #expect(
             response.log.contains { $0.message.contains("W10: swiftgi.multithread is \"yes\", but has to be a Bool") })
+    }
+
+    /// In a process of its own: other tests have the same environment.
+    @Test("What is kept in the environment is found, in both contracts")
+    func environment() async {
+        await #expect(processExitsWith: .success) {
+            let application: Application = { environ, startResponse in
+                if environ.pathInfo == "/set" { setenv("VALIDATOR_TEST", "of a client", 1) }
+                if environ.pathInfo == "/remove" { unsetenv("VALIDATOR_TEST") }
+                try startResponse(.noContent, [:], nil)
+                return .empty
+            }
+            let handler = ClosureHandler { request, _, _, sender in
+                if request.path == "/set" { setenv("VALIDATOR_TEST", "of a client", 1) }
+                if request.path == "/remove" { unsetenv("VALIDATOR_TEST") }
+                try await sender.sendAndFinish(HTTPResponse(status: .noContent))
+            }
+            for gateway in [
+                MemoryGateway(Validator().wrap(application)), MemoryGateway(handler: Validator().wrap(handler)),
+            ] {
+                for (path, message) in [
+                    ("/set", "A6: the environment variable VALIDATOR_TEST was changed: the next request may come to"),
+                    ("/remove", "A6: an environment variable was removed: the next request may come to"),
+                ] {
+                    let log = gateway.respond(to: MemoryRequest(path: path)).log.map(\.message).joined()
+                    #expect(log.contains(message), "\(log)")
+                }
+                let sound = gateway.respond(to: MemoryRequest(path: "/"))
+                #expect(sound.log.isEmpty)
+            }
+        }
+    }
+
+    @Test("A trap names the requests that end with it")
+    func trap() async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let validated = Validator().wrap { environ, startResponse in
+                if environ.pathInfo == "/over" {
+                    try startResponse(.noContent, [:], nil)
+                    return .empty
+                }
+                try startResponse(.ok, html, nil)
+                return .push { _ in abort() }
+            }
+            _ = MemoryGateway(validated).respond(to: MemoryRequest(path: "/over"))
+            _ = MemoryGateway(validated).respond(to: MemoryRequest(path: "/trap"))
+        }
+        let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        let line = "breaks rule A10: the process traps (SIGABRT), and with it every request that it serves: GET /trap\n"
+        #expect(text.contains(line), "\(text)")
+    }
+
+    @Test("A handler that traps is named")
+    func handlerThatTraps() async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let handler = ClosureHandler { request, _, _, _ in precondition(request.path == "/", "no such path") }
+            _ = MemoryGateway(handler: Validator().wrap(handler)).respond(to: MemoryRequest(path: "/trap"))
+        }
+        let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(text.contains("breaks rule A10: the process traps (SIG"), "\(text)")
+        #expect(text.contains(" that it serves: GET /trap\n"), "\(text)")
+    }
+
+    @Test("A life that does not end is noticed")
+    func life() async throws {
+        let (messages, log) = AsyncStream.makeStream(of: String.self)
+        let (gate, open) = AsyncStream.makeStream(of: Void.self)
+        let own = LivingApplication(
+            .application { _, _ in .empty },
+            // Not cancelled with its task.
+            run: { await Task.detached { for await _ in gate { break } }.value },
+            shutdown: { await Task.detached { for await _ in gate { break } }.value })
+        let life = Validator().observed(own, patience: .milliseconds(20)) { log.yield($0) }
+        var said = messages.makeAsyncIterator()
+        let run = Task { try await life.run() }
+        run.cancel()
+        let first = await said.next()
+        #expect(first == "breaks rule A9: run() has not returned 0.02 seconds after its task was cancelled")
+        open.yield()
+        try await run.value
+        let shutdown = Task { try await life.shutdown() }
+        let second = await said.next()
+        #expect(second == "breaks rule A9: shutdown() has not returned within 0.02 seconds")
+        shutdown.cancel()
+        open.finish()
+        try await shutdown.value
+    }
+
+    @Test("A life that ends in time is sound")
+    func shortLife() async throws {
+        let (messages, log) = AsyncStream.makeStream(of: String.self)
+        let own = LivingApplication(
+            .application { _, _ in .empty }, run: { try await Task.sleep(for: .seconds(600)) }, shutdown: {})
+        let life = Validator().observed(own, patience: .milliseconds(20)) { log.yield($0) }
+        let run = Task { try await life.run() }
+        run.cancel()
+        await #expect(throws: CancellationError.self) { try await run.value }
+        try await life.shutdown()
+        try await Task.sleep(for: .milliseconds(100))
+        log.finish()
+        for await message in messages { Issue.record("\(message)") }
     }
 
     @Test("Input that was kept is found in use")

@@ -8,7 +8,8 @@ let index: Application = { environ, startResponse in
         return .string(page("Nothing is here", #"<p>The samples are listed <a href="/">on the first page</a>.</p>"#))
     }
     try startResponse(.ok, html, nil)
-    return .string(page("It works", listing(library: environ["SCRIPT_FILENAME"] ?? "/srv/samples/libIndex.so")))
+    let library = environ["SCRIPT_FILENAME"] ?? "/srv/samples/libIndex.so"
+    return .string(page("It works", listing(library: library, hasTodos: environ["SAMPLE_TODOS"] != nil)))
 }
 
 @c public func swiftgi_application() -> ApplicationTable { export(index) }
@@ -25,9 +26,12 @@ private let samples = [
     ("events", "A live stream of events in a page; it holds no thread while it waits."),
 ]
 
-private func listing(library: String) -> String {
+/// Not everybody has built it: it brings Hummingbird and a database.
+private let todos = ("todos", "A to-do list: an unchanged application of Hummingbird, over SQLite.")
+
+private func listing(library: String, hasTodos: Bool) -> String {
     let directory = library.split(separator: "/").dropLast().map { "/\($0)" }.joined()
-    let links = samples.map { "<dt><a href=\"/\($0)\">/\($0)</a></dt><dd>\($1)</dd>" }
+    let links = (hasTodos ? samples + [todos] : samples).map { "<dt><a href=\"/\($0)\">/\($0)</a></dt><dd>\($1)</dd>" }
     return """
         <p>This page comes from a Swift application inside Apache httpd. So do these:</p>
         <dl>

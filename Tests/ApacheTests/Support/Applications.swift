@@ -82,6 +82,9 @@ enum Applications {
     static let daemon = program("daemon")
     static let relay = program("relay")
 
+    /// An HTTP server that knows nothing of all this: Libraries/server.c.
+    static let server = program("server")
+
     private static func program(_ name: String) -> String {
         let path = "\(Paths.temporary)/\(name)"
         do {
