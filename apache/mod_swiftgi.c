@@ -19,10 +19,23 @@
 #include <http_request.h>
 #include <mpm_common.h>
 
+#include <dlfcn.h>
+
 static int announce(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     ap_add_version_component(pconf, "mod_swiftgi/" SGI_VERSION);
     return OK;
+}
+
+/* What ends a child unloads its modules, and there are threads that end only with the process:
+ * their code has to stay where it is. */
+static void stay(apr_pool_t *pchild, server_rec *s)
+{
+    Dl_info info;
+
+    if (dladdr(&swiftgi_module, &info) && info.dli_fname) {
+        dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+    }
 }
 
 static void register_hooks(apr_pool_t *pool)
@@ -50,6 +63,7 @@ static void register_hooks(apr_pool_t *pool)
 
     /* the child: at first what is the parent's alone is closed; at last come applications,
      * which find everything else ready */
+    ap_hook_child_init(stay, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_child_init(sgi_supervisor_child_init, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_child_init(sgi_daemon_start, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(sgi_embedded_start, NULL, NULL, APR_HOOK_LAST);

@@ -807,6 +807,9 @@ static swiftgi_status take_refusal(forward *f, int protocol_status)
         return fail_protocol(f, "a refusal behind the begin of the response");
     if (protocol_status == SGI_FCGI_UNKNOWN_ROLE)
         return fail_protocol(f, "the role of a responder is not known");
+    /* One without a thread for it gives back what came on a connection that was kept. A new one
+     * is for whoever has a thread. */
+    if (protocol_status == SGI_FCGI_OVERLOADED && sgi_link_is_used(f->link)) f->attempts--;
     if (can_retry(f)) return retry(f);
     return refuse(f, protocol_status == SGI_FCGI_OVERLOADED ? "overloaded" : "no room");
 }
@@ -994,7 +997,8 @@ static swiftgi_status take_loss(forward *f)
     log_rest(f);
     f->is_broken = 1;
     if (was_not_begun) return can_retry(f) ? retry(f) : refuse(f, "none takes it up");
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->x->r, SGI_LOGNO(0467)
+    /* Why a process has died its supervisor says, at error level. */
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, f->x->r, SGI_LOGNO(0467)
                   "application %s: a process of daemon process group %s closed the connection %s",
                   f->x->application, f->backend->group->name,
                   f->has_head ? "before the end of the response"
@@ -1271,7 +1275,8 @@ static swiftgi_status retry(forward *f)
     if (status != SWIFTGI_OK) return status;
     sgi_fastcgi_renumber(f->out, f->end, f->id);
     f->start = 0;
-    f->began = f->taken = f->look = 0;
+    /* The time in the queue is that of all attempts. */
+    f->taken = f->look = 0;
     f->messages = 0;
     f->is_answered = f->has_ended = f->is_clean = f->was_reset = f->is_broken = 0;
     if (f->is_deaf) {

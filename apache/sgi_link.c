@@ -288,7 +288,8 @@ sgi_link_result sgi_link_open(const sgi_backend *backend, int is_new, sgi_link *
 
     if (!owner) return SGI_LINK_REFUSED;
     pthread_mutex_lock(&owner->mutex);
-    if (is_full(owner)) {
+    /* A request that is sent anew has had its place. */
+    if (!is_new && is_full(owner)) {
         pthread_mutex_unlock(&owner->mutex);
         return SGI_LINK_FULL;
     }

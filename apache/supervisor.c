@@ -320,8 +320,12 @@ static void handle(const watch *w)
     else if (w->descriptor == &w->process->standard.descriptor) {
         log_output(&w->process->standard, w->backend, w->process->pid);
     }
-    else if (log_output(&w->process->errors, w->backend, w->process->pid)) {
-        backend_crashes(w->backend, w->process);
+    else {
+        int number = log_output(&w->process->errors, w->backend, w->process->pid);
+
+        if (!number) return;
+        backend_crashes(w->backend, w->process, number);
+        log_output(&w->process->errors, w->backend, w->process->pid);
     }
 }
 

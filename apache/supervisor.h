@@ -46,6 +46,7 @@ size_t format_line(char *text, size_t size, const char *format, const format_par
 typedef struct output {
     int descriptor; /* the end that is read from; -1: closed */
     enum level level;
+    bool has_crashed;     /* a backtrace has begun in it */
     bool is_cut;          /* the line that is read has been logged in part */
     enum level cut_level; /* at this level */
     size_t length;
@@ -62,9 +63,9 @@ int log_level(void);
 void log_line(const struct backend *backend, pid_t pid, enum level level, const char *format,
               ...) __attribute__((format(printf, 4, 5)));
 
-/* Reads what there is and logs each line of it. True if the text shows that the process has
- * crashed and that its backtrace is being made. */
-bool log_output(output *out, const struct backend *backend, pid_t pid);
+/* Reads what there is and logs each line of it. Not 0, once: the signal by which the process has
+ * crashed, whose backtrace begins in what was read; that is logged by the next call. */
+int log_output(output *out, const struct backend *backend, pid_t pid);
 
 /* Logs what is left and closes. */
 void log_close(output *out, const struct backend *backend, pid_t pid);
@@ -102,6 +103,7 @@ typedef struct process {
     bool was_killed;      /* by us, for being late */
     bool is_crashing;     /* it makes its backtrace */
     int ready;            /* the pipe it speaks through; -1: closed */
+    const char *board;    /* where it writes which requests it serves */
     output standard, errors;
     int64_t started, became_ready;
     int64_t deadline; /* when it is killed; 0: never */
@@ -132,6 +134,9 @@ char process_hear(process *p);
 
 /* Its resident bytes and its milliseconds of processor time; false if it is gone. */
 bool process_measure(const process *p, uint64_t *rss, int64_t *cpu);
+
+/* Which requests it serves, as words behind a line about its end; "" if it serves none. */
+void process_requests(const process *p, char *text, size_t size);
 
 void process_free(process *p, const struct backend *b);
 
@@ -220,8 +225,8 @@ void backend_refuse(backend *b);
 /* The process has said something through its pipe. */
 void backend_hear(backend *b, process *p);
 
-/* It has crashed and makes its backtrace: it needs a successor. */
-void backend_crashes(backend *b, process *p);
+/* It has crashed by the signal and makes its backtrace: it needs a successor. */
+void backend_crashes(backend *b, process *p, int number);
 
 /* The process, which is not reaped yet, has ended. Frees it. */
 void backend_ended(backend *b, process *p, int status);

@@ -397,9 +397,21 @@ void backend_hear(backend *b, process *p)
     }
 }
 
-void backend_crashes(backend *b, process *p)
+static void log_signal(const backend *b, const process *p, int number)
+{
+    char requests[1024];
+
+    process_requests(p, requests, sizeof(requests));
+    log_line(b, p->pid, LEVEL_ERROR, "SGI0421: process was killed by signal %d (%s)%s%s",
+             number, strsignal(number), p->state == STARTING ? ", before it was ready" : "",
+             requests);
+}
+
+/* The reason comes before the backtrace, and not a second time behind it. */
+void backend_crashes(backend *b, process *p, int number)
 {
     if (p->is_crashing || p->state == DRAINING) return;
+    log_signal(b, p, number);
     p->is_crashing = true;
     p->deadline = now() + BACKTRACE_TIME;
 }
@@ -416,17 +428,16 @@ static void unlink_process(backend *b, const process *p)
 
 static void log_end(const backend *b, const process *p, int status, bool has_failed)
 {
-    const char *when = p->state == STARTING ? ", before it was ready" : "";
+    char requests[1024];
 
     if (p->failure[0]) {
         log_line(b, p->pid, LEVEL_ERROR, "SGI0420: process could not be made: %s", p->failure);
     }
-    else if (p->was_killed) {
+    else if (p->was_killed || p->is_crashing) {
         log_line(b, p->pid, LEVEL_INFO, "SGI0416: process has ended");
     }
     else if (WIFSIGNALED(status) && (has_failed || WTERMSIG(status) != SIGTERM)) {
-        log_line(b, p->pid, LEVEL_ERROR, "SGI0421: process was killed by signal %d (%s)%s",
-                 WTERMSIG(status), strsignal(WTERMSIG(status)), when);
+        log_signal(b, p, WTERMSIG(status));
     }
     else if (WIFEXITED(status) && p->state == DRAINING
              && WEXITSTATUS(status) == SUPERVISOR_EXIT_UNFINISHED) {
@@ -438,8 +449,10 @@ static void log_end(const backend *b, const process *p, int status, bool has_fai
              /* Each program has its own for having been told to end. */
              || (!(http_is(b) && p->state == DRAINING) && WIFEXITED(status)
                  && WEXITSTATUS(status) != SUPERVISOR_EXIT_OK)) {
-        log_line(b, p->pid, LEVEL_ERROR, "SGI0423: process ended with status %d%s%s",
-                 WEXITSTATUS(status), when,
+        process_requests(p, requests, sizeof(requests));
+        log_line(b, p->pid, LEVEL_ERROR, "SGI0423: process ended with status %d%s%s%s",
+                 WEXITSTATUS(status), p->state == STARTING ? ", before it was ready" : "",
+                 requests,
                  WEXITSTATUS(status) == SUPERVISOR_EXIT_CANNOT_START
                      ? ": the application cannot be started, see the lines before"
                      : "");

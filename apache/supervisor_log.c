@@ -1,7 +1,9 @@
 /* supervisor_log.c: lines for httpd's error log. */
 #include "supervisor.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,27 +159,35 @@ static void log_complete(output *out, const backend *b, pid_t pid)
     memmove(out->text, start, out->length);
 }
 
-/* Swift begins so, on a line that it completes when it is done. */
-static bool is_backtrace(const output *out)
+/* The signal whose backtrace begins, 0: none does. Swift begins so, on a line that it completes
+ * when it is done. */
+static int find_crash(const output *out)
 {
     static const char signal[] = "*** Signal ", backtracing[] = "Backtracing from";
+    const char *end = out->text + out->length;
+    const char *found = memmem(out->text, out->length, signal, sizeof(signal) - 1);
+    int number = 0;
 
-    return memmem(out->text, out->length, signal, sizeof(signal) - 1)
-           && memmem(out->text, out->length, backtracing, sizeof(backtracing) - 1);
+    if (!found || !memmem(found, (size_t)(end - found), backtracing, sizeof(backtracing) - 1))
+        return 0;
+    for (found += sizeof(signal) - 1; found < end && isdigit((unsigned char)*found); found++) {
+        if (number < NSIG) number = number * 10 + (*found - '0');
+    }
+    return number < NSIG ? number : 0;
 }
 
-bool log_output(output *out, const backend *b, pid_t pid)
+int log_output(output *out, const backend *b, pid_t pid)
 {
     size_t total = 0;
-    bool crashed = false;
 
+    log_complete(out, b, pid);
     while (out->descriptor >= 0 && total < TURN) {
         ssize_t count =
             read(out->descriptor, out->text + out->length, sizeof(out->text) - out->length);
 
         if (count < 0) {
             if (errno == EINTR) continue;
-            if (errno == EAGAIN) return crashed;
+            if (errno == EAGAIN) return 0;
         }
         if (count <= 0) {
             close(out->descriptor);
@@ -186,14 +196,21 @@ bool log_output(output *out, const backend *b, pid_t pid)
         }
         total += (size_t)count;
         out->length += (size_t)count;
-        if (is_backtrace(out)) crashed = true;
+        if (!out->has_crashed) {
+            int number = find_crash(out);
+
+            out->has_crashed = number != 0;
+            if (number) return number;
+        }
         log_complete(out, b, pid);
     }
-    return crashed;
+    return 0;
 }
 
 void log_close(output *out, const backend *b, pid_t pid)
 {
+    /* Who is gone is not told of any more. */
+    out->has_crashed = true;
     log_output(out, b, pid);
     if (out->length > 0) log_printed(out, b, pid, out->text, out->length, true);
     out->length = 0;

@@ -2,6 +2,8 @@
 #include "supervisor.h"
 #include "sgi_envfile.h"
 
+#include <swiftgi.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -9,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -17,6 +20,7 @@
 /* The descriptors that a daemon begins with. */
 #define LISTENER 3
 #define READY_PIPE 4
+#define BOARD 5
 
 /* A daemon may have as many descriptors as the system lets it, but for programs that make a
  * loop over all there could be. */
@@ -56,11 +60,12 @@ static void check(int result, const char *what)
     if (result < 0) fail(what, strerror(errno));
 }
 
-static void arrange_descriptors(int listener, int ready, int standard, int errors)
+static void arrange_descriptors(int listener, int ready, int board, int standard, int errors)
 {
     int null = open("/dev/null", O_RDONLY);
     /* Out of the way of each other first. */
     int high_listener = fcntl(listener, F_DUPFD, 10), high_ready = fcntl(ready, F_DUPFD, 10);
+    int high_board = fcntl(board, F_DUPFD, 10);
     int high_standard = fcntl(standard, F_DUPFD, 10), high_errors = fcntl(errors, F_DUPFD, 10);
 
     if (high_ready < 0 || dup2(high_ready, READY_PIPE) < 0) _exit(71);
@@ -68,10 +73,11 @@ static void arrange_descriptors(int listener, int ready, int standard, int error
     check(dup2(null, STDIN_FILENO), "standard input");
     check(dup2(high_standard, STDOUT_FILENO), "standard output");
     check(dup2(high_errors, STDERR_FILENO), "standard error");
-    /* HTTP servers have none. */
+    /* HTTP servers have neither. */
     if (listener >= 0) check(dup2(high_listener, LISTENER), "socket");
     else close(LISTENER);
-    check(close_range(READY_PIPE + 1, ~0U, 0), "close_range");
+    if (board >= 0) check(dup2(high_board, BOARD), "memory");
+    check(close_range(board >= 0 ? BOARD + 1 : BOARD, ~0U, 0), "close_range");
 }
 
 static void reset_signals(void)
@@ -186,6 +192,8 @@ static void run_launcher(const backend *b)
     arguments[n++] = "fd:3";
     arguments[n++] = "--ready";
     arguments[n++] = "fd:4";
+    arguments[n++] = "--board";
+    arguments[n++] = "fd:5";
     arguments[n++] = "--threads";
     arguments[n++] = threads;
     arguments[n++] = "--grace";
@@ -226,10 +234,10 @@ static void run_command(const backend *b, const process *p)
     fail(arguments[0], strerror(errno));
 }
 
-static void run_child(const backend *b, const process *p, pid_t parent, int ready, int standard,
-                      int errors)
+static void run_child(const backend *b, const process *p, pid_t parent, int ready, int board,
+                      int standard, int errors)
 {
-    arrange_descriptors(b->listener, ready, standard, errors);
+    arrange_descriptors(b->listener, ready, board, standard, errors);
     reset_signals();
     /* What it starts can be ended with it. */
     check(setpgid(0, 0), "setpgid");
@@ -265,19 +273,60 @@ static void close_ends(int pipes[3][2], int end)
     }
 }
 
+/* Memory that a process shares with this one, as long as it lives; -1 if there is none. */
+static int open_board(const char **board)
+{
+    int descriptor = memfd_create("swiftgi-board", MFD_CLOEXEC);
+    void *memory = MAP_FAILED;
+
+    if (descriptor >= 0 && ftruncate(descriptor, sizeof(swiftgi_board)) == 0) {
+        memory = mmap(NULL, sizeof(swiftgi_board), PROT_READ, MAP_SHARED, descriptor, 0);
+    }
+    if (memory == MAP_FAILED) {
+        if (descriptor >= 0) close(descriptor);
+        return -1;
+    }
+    *board = memory;
+    return descriptor;
+}
+
+static void close_board(process *p)
+{
+    if (p && p->board) munmap((void *)p->board, sizeof(swiftgi_board));
+}
+
+void process_requests(const process *p, char *text, size_t size)
+{
+    const swiftgi_board *board = (const void *)p->board;
+    size_t length = 0, i;
+
+    *text = '\0';
+    if (!board) return;
+    for (i = 0; i < SWIFTGI_BOARD_PLACES && length < size; i++) {
+        size_t count = strnlen(board->requests[i], sizeof(board->requests[i]));
+
+        if (count == 0) continue;
+        length += (size_t)snprintf(text + length, size - length, "%s%.*s",
+                                   length ? ", " : ", while it served request ", (int)count,
+                                   board->requests[i]);
+    }
+}
+
 bool process_start(backend *b)
 {
-    int pipes[3][2] = { { -1, -1 }, { -1, -1 }, { -1, -1 } };
+    int pipes[3][2] = { { -1, -1 }, { -1, -1 }, { -1, -1 } }, board = -1;
     pid_t parent = getpid();
     process *p = calloc(1, sizeof(*p));
     int i, failed = !p;
 
     for (i = 0; i < 3 && !failed; i++) failed = open_pipe(pipes[i]) < 0;
-    if (!failed && http_is(b)) failed = !http_prepare(b, p);
+    if (!failed) {
+        failed = http_is(b) ? !http_prepare(b, p) : (board = open_board(&p->board)) < 0;
+    }
     if (!failed) {
         p->pid = fork();
         if (p->pid == 0) {
-            run_child(b, p, parent, pipes[0][1], pipes[1][1], pipes[2][1]);
+            run_child(b, p, parent, pipes[0][1], board, pipes[1][1], pipes[2][1]);
             _exit(71);
         }
         failed = p->pid < 0;
@@ -288,9 +337,12 @@ bool process_start(backend *b)
         close_ends(pipes, 0);
         close_ends(pipes, 1);
         if (p) http_release(p);
+        if (board >= 0) close(board);
+        close_board(p);
         free(p);
         return false;
     }
+    if (board >= 0) close(board);
     close_ends(pipes, 1);
     p->state = STARTING;
     p->generation = b->generation;
@@ -386,5 +438,6 @@ void process_free(process *p, const backend *b)
     log_close(&p->errors, b, p->pid);
     if (p->ready >= 0) close(p->ready);
     http_release(p);
+    close_board(p);
     free(p);
 }

@@ -9,15 +9,17 @@
  *
  * A daemon is started as
  *
- *   LAUNCHER --fastcgi fd:3 --ready fd:4 --threads N --grace Nms --io-timeout Nms
+ *   LAUNCHER --fastcgi fd:3 --ready fd:4 --board fd:5 --threads N --grace Nms --io-timeout Nms
  *       --log-level LEVEL --peer-user UID [--max-requests N] [--inactivity-timeout Nms] LIBRARY
  *
  * with its listening socket, which is non-blocking and shared with others, as descriptor
  * 3. To descriptor 4, a pipe, it writes single bytes: 'r' when it serves requests, 'm' when
  * it has served as many requests as it was to, and 'i' when it has served some and then
  * none for the time given. It goes on serving: these ask for a replacement. (One that ends
- * by itself is replaced, too, but not before.) SIGTERM means: accept no more, finish what
- * there is, end. What it returns is in the enumeration at the end.
+ * by itself is replaced, too, but not before.) Descriptor 5 is shared memory, of the size of
+ * swiftgi_board: there it keeps the ids of the requests that its threads serve, so that they are
+ * known when it dies. SIGTERM means: accept no more, finish what there is, end. What it returns
+ * is in the enumeration at the end.
  *
  * A group with a command has HTTP servers instead, which know nothing of all this: each has an
  * address of its own, a Unix socket or a port of 127.0.0.1, which stands where its words and

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -201,6 +202,12 @@ int launch_serve(const launch_options *options, const swiftgi_application_table 
         serve.mode = (swiftgi_bytes){ mode, sizeof(mode) - 1 };
         serve.reached = tell_reached;
     }
+    if (options->board >= 0) {
+        void *board = mmap(NULL, sizeof(swiftgi_board), PROT_READ | PROT_WRITE, MAP_SHARED,
+                           options->board, 0);
+
+        if (board != MAP_FAILED) serve.board = board;
+    }
     serve.ready = tell_ready;
     serve.context = &supervisor;
     /* What is printed is to be seen when it is, not when a buffer is full. */
@@ -235,6 +242,7 @@ int swiftgi_launch(int argc, char *const argv[], const void *table)
     launch_options options = { .listener = -1,
                                .socket_mode = -1,
                                .backlog = 65535,
+                               .board = -1,
                                .ready = -1 };
     int status;
 
@@ -257,6 +265,7 @@ int swiftgi_launch(int argc, char *const argv[], const void *table)
     if (status >= 0) return status;
     /* What the application starts has not to do with it. */
     if (options.ready >= 0) fcntl(options.ready, F_SETFD, FD_CLOEXEC);
+    if (options.board >= 0) fcntl(options.board, F_SETFD, FD_CLOEXEC);
     if (!options.protocol) {
         status = recognise(&options);
         if (status >= 0) return status;

@@ -24,6 +24,7 @@ typedef struct launch_options {
     uint64_t max_requests;
     int listener; /* -1: none yet */
     bool is_bound_here;
+    int board;        /* memory that is shared with a supervisor; -1: there is none */
     int ready;        /* gets a byte for what a supervisor has to know; -1: there is none */
     bool checks_peer; /* only the user serve.peer may connect */
     char socket_path[108]; /* of the socket that was bound here, or "" */

@@ -70,6 +70,8 @@ static const struct option_entry {
       "critical, error, warning, notice, info, debug or trace (notice)" },
     { "ready", "fd:N", DESCRIPTOR, MEMBER(ready), 3, 1000000, 0,
       "a supervisor's pipe: gets r (ready), m (--max-requests), i (--inactivity-timeout)" },
+    { "board", "fd:N", DESCRIPTOR, MEMBER(board), 3, 1000000, 0,
+      "a supervisor's memory: gets the ids of the requests that are served" },
     { "help", NULL, HELP, 0, 0, 0, 0, "this text" },
     { "version", NULL, VERSION, 0, 0, 0, 0, "the version" },
 };

@@ -129,6 +129,11 @@ private struct ServeOptions {
         if unsafe options.flags & UInt32(SWIFTGI_CHECK_PEER) != 0 { server.peer = unsafe options.peer }
         let maxBody = unsafe options.max_body
         if maxBody > 0 { server.maxBodySize = Int64(clamping: maxBody) }
+        if let board = unsafe options.board {
+            server.board = unsafe RequestBoard(
+                memory: board, places: Int(SWIFTGI_BOARD_PLACES),
+                size: MemoryLayout<swiftgi_board>.size / Int(SWIFTGI_BOARD_PLACES))
+        }
         let scriptName = unsafe options.script_name
         if unsafe scriptName.start != nil {
             server.rules.scriptName = unsafe scriptName.withSpan { [UInt8](copying: $0) }

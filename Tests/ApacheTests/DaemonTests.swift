@@ -7,7 +7,7 @@ import Testing
 /// a second time with all applications in a group.
 ///
 /// SWIFTGI_ROUNDS says how many changes of each kind there are: `make stress` has more of them.
-@Suite(.embedded("They have groups of their own."), .unfinished)
+@Suite(.embedded("They have groups of their own."))
 struct DaemonTests {
     private static let rounds = Paths.environment("SWIFTGI_ROUNDS").flatMap { Int($0) } ?? 2
 
@@ -55,7 +55,36 @@ struct DaemonTests {
                 let access = server.accessLog.filter { $0.hasPrefix("GET /app/trap") && $0.contains("|502|") }
                 #expect(access.contains { $0.hasSuffix("|\(line.requestID)") }, "\(line) \(access)")
             }
-            #expect(server.errorLog.lines(with: "SGI0421").allSatisfy { $0.message.contains("signal") })
+            // One line at error level says who died, by what and with which request.
+            let deaths = server.errorLog.lines(with: "SGI0421")
+            #expect(lines.allSatisfy { $0.level == "warn" } && deaths.allSatisfy { $0.level == "error" })
+            for (death, line) in zip(deaths, lines) {
+                #expect(death.message.contains("signal"), "\(death)")
+                #expect(death.message.hasSuffix(", while it served request \(line.requestID)"), "\(death)")
+            }
+            #expect(Set(deaths.map(\.pid)).count == 5)
+        }
+    }
+
+    /// The reason, and behind it the backtrace with the names of functions.
+    @Test func backtraceBehindTheReason() async throws {
+        let configuration = Self.group("backtrace=on")
+        let expected = ["SGI0467", "SGI0421"]
+        try await withServer(configuration, expecting: expected, permitting: ["[group shop] "]) { server in
+            let client = try server.connect()
+            try client.request("GET /app/trap?kind=fatal HTTP/1.1")
+            #expect(try client.response().status == 502)
+            let line = try server.errorLog.wait(for: "SGI0467")
+            try wait("the end") { server.errorLog.lines(with: "SGI0416").contains { $0.level == "info" } }
+            let deaths = server.errorLog.lines(with: "SGI0421")
+            #expect(deaths.count == 1)
+            let death = try #require(deaths.first)
+            #expect(death.message.hasSuffix(", while it served request \(line.requestID)"), "\(death)")
+            let texts = server.errorLog.lines.map(\.text)
+            let position = try #require(texts.firstIndex(of: death.text))
+            let trace = try #require(texts.firstIndex { $0.contains("*** Signal") })
+            let frame = try #require(texts.firstIndex { $0.contains(" in libBehaviour.so at ") })
+            #expect(position < trace && trace < frame)
         }
     }
 
@@ -104,6 +133,41 @@ struct DaemonTests {
         }
     }
 
+    /// What waits in a connection to a process whose threads are all busy goes to another that has a thread.
+    @Test(arguments: [Configuration.MPM.event, .worker])
+    func requestsLeaveBusyProcesses(_ mpm: Configuration.MPM) async throws {
+        let configuration = Self.group("processes=2 threads=1", mpm: mpm, threads: 16)
+        try await withServer(configuration, expecting: ["waiting for"]) { server in
+            try wait("all processes") { server.errorLog.lines(with: "SGI0411").count == 4 }
+            func ask(_ gate: String) throws -> RawClient {
+                let client = try server.connect()
+                try client.request("GET /app/wait-for?path=\(server.gate(gate)) HTTP/1.1")
+                return client
+            }
+            func waiting(_ gate: String) -> Bool {
+                server.errorLog.lines(with: "waiting for").contains { $0.message.hasSuffix("/\(gate)") }
+            }
+            // Both are busy, and a third request is the first one's that has a thread.
+            let first = try ask("a"), second = try ask("b")
+            try wait("both") { waiting("a") && waiting("b") }
+            let third = try ask("c")
+            try server.open(gate: server.gate("a"))
+            #expect(try first.response().text == "waited\n")
+            try wait("the third") { waiting("c") }
+            // This one finds the connection that the first has left, to the process that has the third.
+            let fourth = try server.connect()
+            try fourth.request("GET /app/hello HTTP/1.1")
+            // If the third came late and took that one, there is none left to be sent elsewhere from.
+            _ = holdsEventually(for: 2) { !server.errorLog.lines(with: "SGI0472").isEmpty }
+            try server.open(gate: server.gate("b"))
+            #expect(try second.response().text == "waited\n")
+            #expect(try fourth.response().text == "Hello, world!\n")
+            #expect(!FileManager.default.fileExists(atPath: server.gate("c")))
+            try server.open(gate: server.gate("c"))
+            #expect(try third.response().text == "waited\n")
+        }
+    }
+
     /// Whether one of its connections carries a request: it has more sockets than the listening one.
     private func isServing(_ pid: pid_t) -> Bool {
         ProcessTable.descriptors(of: pid).count { $0.hasPrefix("socket:") } > 1
@@ -118,20 +182,17 @@ struct DaemonTests {
             let first = try server.connect()
             try first.request("GET /app/wait-for?path=\(server.gate()) HTTP/1.1")
             try server.errorLog.wait(for: "waiting for")
-            let waiting = try (0..<2).map { _ in
-                let client = try server.connect()
-                try client.request("GET /app/hello HTTP/1.1")
-                return client
+            let port = server.port
+            let others = (0..<3).map { _ in
+                Background {
+                    let client = try RawClient(port: port)
+                    try client.request("GET /app/hello HTTP/1.1", ["Host: localhost", "Connection: close"])
+                    return try client.response()
+                }
             }
-            // Whoever comes too early is one of the two who wait.
-            var refused: [Response] = []
-            try wait("a request to be refused") {
-                let client = try server.connect(timeout: 1)
-                try client.request("GET /app/hello HTTP/1.1", ["Host: localhost", "Connection: close"])
-                guard let response = try? client.response() else { return false }
-                refused.append(response)
-                return true
-            }
+            try wait("a request to be refused") { others.contains(where: \.isDone) }
+            let refused = try others.filter(\.isDone).map { try $0.get() }
+            #expect(refused.count == 1)
             #expect(refused.first?.status == 503)
             #expect(refused.first?["Retry-After"] != nil)
             let line = try #require(server.errorLog.lines(with: "SGI0463").first)
@@ -139,7 +200,8 @@ struct DaemonTests {
             #expect(!line.requestID.isEmpty)
             try server.open(gate: server.gate())
             #expect(try first.response().text == "waited\n")
-            #expect(waiting.allSatisfy { (try? $0.response().text) == "Hello, world!\n" })
+            let answers = try others.map { try $0.get().text }
+            #expect(answers.count { $0 == "Hello, world!\n" } == 2)
             #expect(try server.get("/app/hello").status == 200)
         }
     }
@@ -306,6 +368,49 @@ struct DaemonTests {
             let result = try load.stop()
             #expect(result.failures.count <= kills * threads)
             #expect(server.errorLog.lines(with: "SGI0467").count == result.failures.count)
+        }
+    }
+
+    // MARK: A gigabyte
+
+    /// Up, down, and both in one request: complete, and in the memory neither of httpd nor of the process.
+    @Test(arguments: ["up", "down", "both"])
+    func gigabyte(_ direction: String) async throws {
+        let size = 1 << 30, growth = 16 * 1024
+        try await withServer(Self.group(""), alone: true) { server in
+            let body = "\(server.root)/body", answer = "\(server.root)/answer"
+            try writeFile(body, "")
+            // Sparse: zeros that take no room.
+            func transfer(_ size: Int) throws -> Int? {
+                try #require(truncate(body, size) == 0)
+                let upload = ["-T", body, "-H", "Expect:"]
+                let arguments =
+                    switch direction {
+                    case "up": upload + ["-o", answer, server.url("/app/count")]
+                    case "down": ["-o", "/dev/null", server.url("/app/big?length=yes&bytes=\(size)")]
+                    default: upload + ["-o", "/dev/null", server.url("/app/echo")]
+                    }
+                let result = try Command.run(
+                    "curl", ["-sS", "-w", "%{http_code} %{size_download}"] + arguments, seconds: 240)
+                #expect(result.status == 0, "\(result)")
+                if direction == "up" { return Int(readText(answer).prefix { $0 != " " }) }
+                let words = result.output.split(separator: " ")
+                return words.first == "200" ? words.last.flatMap { Int($0) } : nil
+            }
+            // What is made once is there.
+            #expect(try transfer(1 << 20) == 1 << 20)
+            let daemons = try runningLibraries(server)
+            let all = server.children + daemons
+            let before = all.map { pid in
+                ProcessTable.resetPeak(of: pid)
+                return ProcessTable.memory("VmRSS", of: pid) ?? 0
+            }
+            #expect(try transfer(size) == size)
+            for (pid, size) in zip(all, before) {
+                let peak = try #require(ProcessTable.memory("VmHWM", of: pid))
+                #expect(peak - size < growth, "KiB, of \(ProcessTable.commandLine(of: pid))")
+            }
+            #expect(try runningLibraries(server) == daemons)
         }
     }
 

@@ -91,7 +91,7 @@ import Testing
         }
     }
 
-    @Test func accessFiles() async throws {
+    @Test(.embedded("A group runs what an alias names.")) func accessFiles() async throws {
         let lines = """
             <Directory ${root}/htdocs>
             Options +ExecCGI

@@ -163,6 +163,20 @@ import Testing
         try wait("a failure") { !bad.failures.isEmpty }
         #expect(try bad.stop().answered == 0)
     }
+
+    /// A second server of a test does not wait for one who waits for the first.
+    @Test func secondServerBesideOneWhoWantsToBeAlone() async throws {
+        var alone: Task<Void, any Error>?
+        try await withServer(.behaviour()) { _ in
+            alone = Task.detached { try await withServer(.behaviour(), alone: true) { _ in } }
+            while await !isCapacityAwaited() { try await Task.sleep(for: .milliseconds(10)) }
+            try await withStoppedServer(.behaviour()) { server in
+                let result = try server.configtest()
+                #expect(result.status == 0)
+            }
+        }
+        try await alone?.value
+    }
 }
 
 /// What a test leaks on purpose.

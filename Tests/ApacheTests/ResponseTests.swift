@@ -252,6 +252,8 @@ import Testing
         var configuration = Configuration.behaviour(lines).preparing { root in
             try writeFile("\(root)/htdocs/data", Data((0..<200_000).map { UInt8($0 % 251) }))
             try Applications.compile("calls.c", to: "\(root)/libCalls.so")
+            // Others may map something before: the one who makes the file must not be its only writer.
+            try writeFile("\(root)/scratch/calls", "", mode: 0o666)
         }
         configuration.environment = ["LD_PRELOAD": "${root}/libCalls.so", "CALLS": "${root}/scratch/calls"]
         try await withServer(configuration) { server in

@@ -3,7 +3,7 @@ import Glibc
 import Testing
 
 /// Daemons and the process that owns them, with a daemon of the tests' own (Libraries/daemon.c).
-@Suite(.embedded("They have groups of their own."), .unfinished)
+@Suite(.embedded("They have groups of their own."))
 struct SupervisorTests {
     // MARK: Sockets and restarts
 

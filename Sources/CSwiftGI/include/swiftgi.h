@@ -306,6 +306,15 @@ enum {
     SWIFTGI_REACHED_INACTIVITY = 2
 };
 
+/* Memory that a server shares with whoever watches its process, who reads there what was served
+ * when it died. */
+#define SWIFTGI_BOARD_PLACES 64
+
+typedef struct swiftgi_board {
+    /* The ids of requests, a thread each; one that begins with NUL: none. */
+    char requests[SWIFTGI_BOARD_PLACES][64];
+} swiftgi_board;
+
 /* How an application serves by itself. Members that are 0 or NULL stand for the default. */
 typedef struct swiftgi_serve_options {
     uint32_t abi;      /* SWIFTGI_ABI_VERSION */
@@ -337,6 +346,7 @@ typedef struct swiftgi_serve_options {
     /* Called with `context` when a limit is reached, once for each, on any thread: serving goes
      * on, for whoever it is told to replace the process. NULL: serving ends instead. */
     void (*reached)(void *context, uint32_t limit);
+    swiftgi_board *board; /* NULL: nobody wants to know */
 } swiftgi_serve_options;
 
 /* What an application gives a server. Constant and valid until the process

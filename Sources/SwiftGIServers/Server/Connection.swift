@@ -31,6 +31,8 @@ import SwiftGICore
     private static let unwatchedTime: Int64 = 100
     /// Milliseconds for a new peer to send its first request when the server is to end.
     private static let firstTime: Int64 = 1000
+    /// Milliseconds for which a thread waits for it.
+    private static let firstMoment = 2
 
     let server: GatewayServer
     let descriptor: Int32
@@ -107,12 +109,39 @@ import SwiftGICore
     // MARK: Events
 
     /// Begins with a new connection, on the calling thread.
-    func begin(_ worker: Worker) { serve(read(worker, isHangup: false), worker) }
+    func begin(_ worker: Worker) {
+        var started = read(worker, isHangup: false)
+        // Who has connected is about to ask. One whose request was left for another thread would wait for
+        // this process, though another may have a thread.
+        if started.isEmpty, isLocal, System.wait(descriptor, for: POLLIN, milliseconds: Self.firstMoment) != 0 {
+            started = read(worker, isHangup: false)
+        }
+        serve(started, worker)
+    }
 
     func handle(_ event: Poller.Event, _ worker: Worker) {
         if event.isWritable { flush() }
         if event.isDead { monitor.withLock { breakOutput() } }
         serve(read(worker, isHangup: event.isHangup), worker)
+    }
+
+    /// Does what there is to do without running a request, since no thread is free for one.
+    ///
+    /// mod_swiftgi gets back what it has sent as a whole, and goes elsewhere with it.
+    func turnAway(_ event: Poller.Event, _ worker: Worker) {
+        if event.isWritable { flush() }
+        if event.isDead { monitor.withLock { breakOutput() } }
+        for request in read(worker, isHangup: event.isHangup) {
+            let wasTurnedAway = monitor.withLock {
+                guard request.isExtended, request.isAdmitted, request.isInputEnded, !request.isAborted,
+                    !isOutputBroken
+                else { return false }
+                finish(request)
+                answerEnd(request, applicationStatus: 0, .overloaded)
+                return true
+            }
+            if wasTurnedAway { server.requestDone() } else { server.enqueue(.run(request)) }
+        }
     }
 
     /// Serves what has come, the first request here, others on other threads; and what comes next, as long
@@ -805,6 +834,7 @@ import SwiftGICore
     /// The response is complete, sent or queued: its number is free. The monitor is held.
     private func finish(_ request: ServerRequest) {
         request.hasEnded = true
+        request.noteEnd()
         isInputComplete = request.isInputEnded
         // What the web server still sends of the body is nobody's: whoever reads on comes to an end.
         request.endInput()

@@ -59,6 +59,10 @@ package final class GatewayServer: Sendable {
 
     private static let listenerKey: UInt64 = 0
     private static let wakeKey: UInt64 = 1
+    /// Milliseconds after which the thread that called ``run()`` looks after threads that are all busy.
+    private static let oversight: Int32 = 10
+    /// How often nobody has to be busy until it does so no more.
+    private static let calmness = 100
 
     let options: ServerOptions
     let host: ServerHost
@@ -74,6 +78,10 @@ package final class GatewayServer: Sendable {
     /// How many jobs are in the queue, for whoever need not have one.
     private let queued = Atomic(0)
     private let idle = Atomic(0)
+    /// How often threads of the pool have come to look for something to do.
+    private let turns = Atomic(0)
+    /// Whether the thread that called ``run()`` looks after the others.
+    private let isOverseen = Atomic(false)
     private let connections = Mutex(Connections())
     private let draining = Atomic(false)
     private let finished = Atomic(false)
@@ -142,7 +150,7 @@ package final class GatewayServer: Sendable {
         for number in 0..<count {
             threads.add(1, ordering: .relaxed)
             do throws(GatewayError) {
-                try DetachedThread.start { [self] in work() }
+                try DetachedThread.start { [self] in work(number) }
             } catch {
                 threads.subtract(1, ordering: .relaxed)
                 if number == 0 { throw error }
@@ -155,7 +163,16 @@ package final class GatewayServer: Sendable {
         let inactivity = Int64(options.inactivityTimeout)
         let pause = inactivity > 0 ? Int32(clamping: max(20, min(500, inactivity / 4))) : 500
         var activity = (served: UInt64(0), since: System.now, wasTold: false)
-        while !hasToStop(milliseconds: pause) {
+        let helper = Worker()
+        var overseen = (turns: -1, calm: 0)
+        var lastTick = System.now
+        while !hasToStop(milliseconds: isOverseen.load(ordering: .relaxed) ? Self.oversight : pause) {
+            clearNote()
+            if isOverseen.load(ordering: .relaxed) {
+                oversee(&overseen, helper)
+                if System.now - lastTick < Int64(pause) { continue }
+            }
+            lastTick = System.now
             tick()
             guard inactivity > 0, !activity.wasTold else { continue }
             let count = served.load(ordering: .relaxed)
@@ -242,14 +259,57 @@ package final class GatewayServer: Sendable {
         if isStarved { listen() }
     }
 
+    /// Turns requests away that wait in connections of this process while all of its threads are busy:
+    /// another process may have a thread for them. Nobody else reads them at that time.
+    private func oversee(_ state: inout (turns: Int, calm: Int), _ helper: Worker) {
+        let turns = turns.load(ordering: .relaxed)
+        defer { state.turns = turns }
+        guard idle.load(ordering: .sequentiallyConsistent) == 0 else {
+            state.calm += 1
+            guard state.calm >= Self.calmness else { return }
+            state.calm = 0
+            isOverseen.store(false, ordering: .sequentiallyConsistent)
+            // Who became busy meanwhile has told nobody.
+            if idle.load(ordering: .sequentiallyConsistent) == 0 {
+                isOverseen.store(true, ordering: .sequentiallyConsistent)
+            }
+            return
+        }
+        state.calm = 0
+        guard turns == state.turns else { return }
+        var hasTakenWake = false
+        var hasSeenListener = false
+        look: for _ in 0..<64 {
+            guard let event = poller.wait(milliseconds: 0) else { break }
+            switch event.key {
+            case Self.wakeKey: hasTakenWake = true
+            case Self.listenerKey:
+                // It is told of as long as somebody waits there: when it comes again, the others have come.
+                if hasSeenListener { break look }
+                hasSeenListener = true
+            default: connections.withLock({ $0.all[event.key] })?.turnAway(event, helper)
+            }
+        }
+        // It was for another.
+        if hasTakenWake { wake() }
+    }
+
+    /// A thread has something to do, and no other is left.
+    private func callForOversight() {
+        guard !isOverseen.load(ordering: .sequentiallyConsistent),
+            !isOverseen.exchange(true, ordering: .sequentiallyConsistent)
+        else { return }
+        note()
+    }
+
     private var all: [Connection] { connections.withLock { Array($0.all.values) } }
 
     var isDraining: Bool { draining.load(ordering: .relaxed) }
 
     // MARK: Threads
 
-    private func work() {
-        let worker = Worker()
+    private func work(_ number: Int) {
+        let worker = Worker(options.board?.place(number))
         worker.run {
             var burst = 0
             while !finished.load(ordering: .relaxed) {
@@ -267,8 +327,11 @@ package final class GatewayServer: Sendable {
                 // Whoever queued a job and saw nobody idle woke nobody.
                 let waits = !isBusy && queued.load(ordering: .sequentiallyConsistent) == 0
                 let event = poller.wait(milliseconds: waits ? -1 : 0)
-                idle.subtract(1, ordering: .sequentiallyConsistent)
-                if let event { handle(event, worker) }
+                let isLast = idle.subtract(1, ordering: .sequentiallyConsistent).newValue == 0
+                turns.add(1, ordering: .relaxed)
+                guard let event else { continue }
+                if isLast { callForOversight() }
+                handle(event, worker)
             }
         }
         threads.subtract(1, ordering: .relaxed)

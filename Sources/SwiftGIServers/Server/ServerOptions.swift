@@ -31,5 +31,8 @@ package struct ServerOptions: Sendable {
     /// The user that may connect to a Unix socket, beside root; `nil` for any.
     package var peer: UInt32?
 
+    /// Where the names of the requests go that are served; `nil` for nowhere.
+    package var board: RequestBoard?
+
     package init() {}
 }

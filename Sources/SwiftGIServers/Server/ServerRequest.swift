@@ -131,6 +131,16 @@ import Synchronization
     /// The request's name in logs, for any thread; mostly nobody asks for it.
     var logID: String { givenID.map(variables.printable) ?? gateway.requestID(number) }
 
+    /// Before the answer's last byte leaves: whoever dies behind it did not die of this request.
+    func noteEnd() { worker?.requestEnded() }
+
+    /// Calls `body` with the bytes of the name, as the web server has given it.
+    func withLogID(_ body: (Span<UInt8>) -> Void) {
+        guard let givenID else { return body(gateway.requestID(number).utf8.span) }
+        let bytes = variables.bytes
+        body(bytes.span.extracting(givenID))
+    }
+
     /// Whether the web server is mod_swiftgi, and speaks what it has beside FastCGI.
     var isExtended: Bool { extensions != nil }
 
@@ -163,9 +173,7 @@ import Synchronization
 
     private func drive(_ worker: Worker, _ body: () -> Void) {
         self.worker = worker
-        worker.request = self
-        body()
-        worker.request = nil
+        worker.serve(self, body)
     }
 
     private func proceed(_ exchange: AsyncExchange, _ progress: AsyncExchange.Progress) {

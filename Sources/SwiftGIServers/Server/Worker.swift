@@ -13,7 +13,12 @@ import Glibc
     /// The request that the thread serves now, for lines of the log that do not name one.
     var request: ServerRequest?
 
-    init() {
+    /// Where its name is to be read when the process has died.
+    private let place: RequestBoard.Place?
+
+    /// - Parameter place: Of the thread that this is to be.
+    init(_ place: RequestBoard.Place? = nil) {
+        self.place = place
         unsafe buffer = .allocate(byteCount: Self.bufferSize, alignment: 16)
     }
 
@@ -30,6 +35,18 @@ import Glibc
         guard let pointer = unsafe pthread_getspecific(key) else { return nil }
         return unsafe Unmanaged<Worker>.fromOpaque(pointer).takeUnretainedValue()
     }
+
+    /// Does what is to be done for a request.
+    func serve(_ request: ServerRequest, _ body: () -> Void) {
+        self.request = request
+        if let place { request.withLogID { place.write($0) } }
+        body()
+        place?.clear()
+        self.request = nil
+    }
+
+    /// The request has its answer.
+    func requestEnded() { place?.clear() }
 
     /// Makes this the calling thread's while `body` runs.
     func run(_ body: () -> Void) {

@@ -6,10 +6,3 @@ extension Trait where Self == ConditionTrait {
         .enabled(if: Configuration.Execution.standard == .embedded, reason)
     }
 }
-
-extension Trait where Self == ConditionTrait {
-    /// For what does not hold every time yet: it runs if SWIFTGI_UNFINISHED is set.
-    static var unfinished: Self {
-        .enabled(if: Paths.environment("SWIFTGI_UNFINISHED") != nil, "daemon mode is not finished")
-    }
-}

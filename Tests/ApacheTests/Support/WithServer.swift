@@ -35,9 +35,7 @@ func withServer(
     alone: Bool = false,
     sourceLocation: SourceLocation = #_sourceLocation, _ test: (Server) async throws -> Void
 ) async throws {
-    await capacity.acquire(all: alone)
-    defer { Task { await capacity.release(all: alone) } }
-    try await withTaskExecutorPreference(blocking) {
+    try await withCapacity(all: alone) {
         try await run(
             configuration, expecting: expecting, permitting: permitting, rawLines: rawLines,
             sourceLocation: sourceLocation, test)
@@ -83,9 +81,7 @@ private func run(
 
 /// Runs a test with a server that is configured but not started.
 func withStoppedServer(_ configuration: Configuration, _ test: (Server) throws -> Void) async throws {
-    await capacity.acquire(all: false)
-    defer { Task { await capacity.release(all: false) } }
-    try await withTaskExecutorPreference(blocking) { try await runStopped(configuration, test) }
+    try await withCapacity(all: false) { try await runStopped(configuration, test) }
 }
 
 private func runStopped(_ configuration: Configuration, _ test: (Server) throws -> Void) async throws {
@@ -99,6 +95,20 @@ private func runStopped(_ configuration: Configuration, _ test: (Server) throws 
     }
 }
 
+/// Whether the task has a server already. A second one of the same test does not wait for a place: whoever
+/// wants to be alone, and came before it, would wait for the test's first, and both for ever.
+@TaskLocal private var isServing = false
+
+private func withCapacity(all: Bool, _ body: () async throws -> Void) async throws {
+    if isServing { return try await body() }
+    await capacity.acquire(all: all)
+    defer { Task { await capacity.release(all: all) } }
+    try await $isServing.withValue(true) { try await withTaskExecutorPreference(blocking) { try await body() } }
+}
+
+/// Whether a test waits for its server's place.
+func isCapacityAwaited() async -> Bool { await capacity.isAwaited }
+
 /// Lets so many pass at a time, or one that wants to be alone; in the order of arrival.
 private actor Capacity {
     private let size: Int
@@ -106,6 +116,8 @@ private actor Capacity {
     private var waiting: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
 
     init(_ size: Int) { self.size = size }
+
+    var isAwaited: Bool { !waiting.isEmpty }
 
     func acquire(all: Bool) async {
         let count = all ? size : 1
