@@ -55,7 +55,7 @@ let package = Package(
     targets: [
         .target(name: "CSwiftGI"),
         .target(name: "CSwiftGISystem"),
-        .target(name: "SwiftGICore", dependencies: [httpTypes, logging]),
+        .target(name: "SwiftGICore", dependencies: ["CSwiftGISystem", httpTypes, logging]),
         .target(name: "CSwiftGILauncher", dependencies: ["CSwiftGI"]),
         .target(name: "SwiftGIServers", dependencies: ["SwiftGICore", "CSwiftGISystem", httpTypes, logging]),
         .target(

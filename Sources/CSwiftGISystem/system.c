@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -53,6 +54,11 @@ int swiftgi_epoll_wait(int set, uint32_t *events, uint64_t *key, int millisecond
         *key = event.data.u64;
     }
     return count;
+}
+
+int swiftgi_processor(void)
+{
+    return sched_getcpu();
 }
 
 int swiftgi_eventfd(void)

@@ -51,7 +51,7 @@ package import SwiftGICore
         case .application(let application):
             return swiftgi_status(Exchange(transport).serve(application))
         case .handler(let handler) where started.host.canWait:
-            let exchange = AsyncExchange(transport, handler, keepsTask: true)
+            let exchange = AsyncExchange(transport, handler, pool: .shared)
             return proceed(exchange, exchange.start())
         case .handler(let handler):
             return swiftgi_status(Exchange(transport).serve(handler.application))

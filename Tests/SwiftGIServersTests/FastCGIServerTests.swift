@@ -9,10 +9,10 @@ import Testing
 /// Two requests meet here: each waits for the other.
 private let meeting = Mutex<[String: Int]>([:])
 
-private func meet(_ place: String) -> Bool {
+private func meet(_ place: String, count: Int = 2) -> Bool {
     meeting.withLock { $0[place, default: 0] += 1 }
     for _ in 0..<2000 {
-        if meeting.withLock({ $0[place] == 2 }) { return true }
+        if meeting.withLock({ $0[place] == count }) { return true }
         usleep(5000)
     }
     return false
@@ -21,6 +21,9 @@ private func meet(_ place: String) -> Bool {
 private let application: Application = { environ, startResponse in
     switch environ.pathInfo {
     case "/meet": return try reply(startResponse, meet(environ.queryString) ? "met" : "alone")
+    case "/meetAll":
+        let count = Int(environ.queryString) ?? 0
+        return try reply(startResponse, meet("all \(count)", count: count) ? "met" : "alone")
     case "/read": return try reply(startResponse, "\(try environ.input.collect(upTo: 1 << 24).count)")
     case "/role": return try reply(startResponse, environ["FCGI_ROLE"] ?? "none")
     case "/large":
@@ -127,6 +130,29 @@ struct FastCGIServerTests {
             let all = try collect(client, ends: 2)
             #expect(all[1]?.text == "met")
             #expect(all[513]?.text == "met")
+        }
+    }
+
+    @Test("Each thread of the pool serves when it is needed, again and again")
+    func allThreads() async throws {
+        // More than are awake while requests are short.
+        let count = 3 * max(4, 2 * sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        var options = ServerOptions()
+        options.threads = count
+        try await withClient(options) { _, server in
+            for round in 0..<3 {
+                meeting.withLock { $0["all \(count)"] = 0 }
+                let clients = try (0..<count).map { _ in try FastCGIClient(path: server.socket.path) }
+                // Short ones first, so that all but a few rest.
+                for client in clients {
+                    try client.socket.send(request(1, "/short") + FastCGIClient.stdinEnd(1))
+                    #expect(try collect(client, ends: 1)[1]?.text == "/short")
+                }
+                for client in clients {
+                    try client.socket.send(request(1, "/meetAll", query: "\(count)") + FastCGIClient.stdinEnd(1))
+                }
+                for client in clients { #expect(try collect(client, ends: 1)[1]?.text == "met", "round \(round)") }
+            }
         }
     }
 

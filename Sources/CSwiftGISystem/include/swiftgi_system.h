@@ -39,6 +39,10 @@ int swiftgi_epoll_control(int set, int operation, int descriptor, uint32_t event
  * 0: the time is over. */
 int swiftgi_epoll_wait(int set, uint32_t *events, uint64_t *key, int milliseconds);
 
+/* The processor that the calling thread runs on at the moment, from 0 on; -1: the system does not
+ * say. */
+int swiftgi_processor(void);
+
 /* A new counter that threads wait for, not blocking. */
 int swiftgi_eventfd(void);
 

@@ -49,6 +49,7 @@ package final class AsyncExchange: @unchecked Sendable {
 
     private let executor: RequestExecutor
     private let task: HandlerTask
+    private let pool: TaskPool?
     private let handler: any RequestHandler
     /// What was made of the environ before.
     private let changes: Environ.Changes?
@@ -66,18 +67,18 @@ package final class AsyncExchange: @unchecked Sendable {
     private var cause: GatewayError?
     private var isTerminated = false
 
-    /// - Parameter keepsTask: Whether the handler may run in a task that the calling thread keeps, and
-    ///   leave it for the next request. If not, it runs in a new one, which inherits the calling task's
-    ///   context.
+    /// - Parameter pool: Where the handler gets the task from in which it runs, and leaves it for another
+    ///   request. Without one it runs in a new task, which inherits the calling task's context.
     package init(
         _ transport: any AsyncTransport, _ handler: any RequestHandler, changes: Environ.Changes? = nil,
-        keepsTask: Bool = false
+        pool: TaskPool? = nil
     ) {
         self.transport = transport
         self.handler = handler
         self.changes = changes
+        self.pool = pool
         exchange = Exchange(withoutWaiting: transport)
-        task = HandlerTask.take(isKept: keepsTask)
+        task = HandlerTask.take(from: pool)
         executor = task.executor
     }
 
@@ -251,7 +252,7 @@ package final class AsyncExchange: @unchecked Sendable {
     package func conclude(_ error: (any Error)?) -> Outcome {
         let outcome = exchange.conclude(error)
         resumeAll(GatewayError(.finished))
-        task.leave()
+        task.leave(to: pool)
         return outcome
     }
 
@@ -259,7 +260,7 @@ package final class AsyncExchange: @unchecked Sendable {
     func abandon() {
         exchange.finish()
         resumeAll(GatewayError(.finished))
-        task.leave()
+        task.leave(to: pool)
     }
 
     // MARK: From the handler's side

@@ -1,10 +1,8 @@
-import Glibc
-
 /// A task in which handlers run, one request after another, with the executor that goes with it.
 ///
-/// To make a task and an executor costs more than most handlers. So each thread keeps one for its
-/// next request once a handler has returned in the ordinary way; a task that was cancelled, or
-/// whose handler goes on after its request, serves no other.
+/// To make a task and an executor costs more than most handlers. So once a handler has returned in the
+/// ordinary way a ``TaskPool`` keeps them for another request; a task that was cancelled, or whose
+/// handler goes on after its request, serves no other.
 ///
 /// Whoever drives the request uses it, one thread at a time.
 @safe final class HandlerTask: @unchecked Sendable {
@@ -21,12 +19,13 @@ import Glibc
     private var parked: UnsafeContinuation<Void, Never>?
     private var isRetired = false
 
-    /// The calling thread's, or a new one.
+    /// One that is kept, or a new one.
     ///
-    /// - Parameter isKept: Whether the calling thread's may be used. What is not begins in the calling
-    ///   task's context, with its task-local values.
-    static func take(isKept: Bool) -> HandlerTask {
-        guard isKept, let kept = ThreadSlot.take() else { return HandlerTask(isKept: isKept) }
+    /// - Parameter pool: Where it is kept. Without one it begins in the calling task's context, with its
+    ///   task-local values.
+    static func take(from pool: TaskPool?) -> HandlerTask {
+        guard let pool else { return HandlerTask(isKept: false) }
+        guard let kept = pool.take() else { return HandlerTask(isKept: true) }
         if kept.executor.adopt() { return kept }
         kept.dismiss()
         return HandlerTask(isKept: true)
@@ -54,8 +53,12 @@ import Glibc
     private func serveOne() async { await takeNext()?.handle() }
 
     private func serveAll() async {
-        while let exchange = takeNext() {
-            await exchange.handle()
+        while true {
+            // Nothing of a request is held while the task waits for another.
+            do {
+                guard let exchange = takeNext() else { return }
+                await exchange.handle()
+            }
             if isRetired { return }
             await unsafe withUnsafeContinuation { continuation in unsafe parked = continuation }
         }
@@ -73,14 +76,16 @@ import Glibc
     }
 
     /// The request is over.
-    func leave() {
-        guard unsafe parked != nil, !isRetired, !executor.hasJobs else { return retire() }
+    ///
+    /// - Parameter pool: As for ``take(from:)``.
+    func leave(to pool: TaskPool?) {
+        guard let pool, unsafe parked != nil, !isRetired, !executor.hasJobs else { return retire() }
         executor.orphan()
-        if !ThreadSlot.put(self) { dismiss() }
+        if !pool.put(self) { dismiss() }
     }
 
     /// Lets an idle task end that nobody needs any more.
-    private func dismiss() {
+    func dismiss() {
         if executor.adopt() { return retire() }
         // A job of somebody's has come, and a thread for it: that runs the end as well.
         isRetired = true
@@ -104,34 +109,5 @@ import Glibc
         // The task is suspended there, and only this resumes it.
         unsafe parked.resume()
         return true
-    }
-
-    /// What a thread keeps, until it ends.
-    private enum ThreadSlot {
-        private static let key: pthread_key_t? = {
-            var key = pthread_key_t()
-            let error = unsafe pthread_key_create(&key) { kept in
-                // Put there with a reference of its own.
-                if let kept = unsafe kept {
-                    unsafe Unmanaged<HandlerTask>.fromOpaque(kept).takeRetainedValue().dismiss()
-                }
-            }
-            return error == 0 ? key : nil
-        }()
-
-        static func take() -> HandlerTask? {
-            guard let key, let kept = unsafe pthread_getspecific(key) else { return nil }
-            pthread_setspecific(key, nil)
-            return unsafe Unmanaged<HandlerTask>.fromOpaque(kept).takeRetainedValue()
-        }
-
-        /// - Returns: `false` if there is no room.
-        static func put(_ task: HandlerTask) -> Bool {
-            guard let key, unsafe pthread_getspecific(key) == nil else { return false }
-            let kept = unsafe Unmanaged.passRetained(task)
-            if unsafe pthread_setspecific(key, kept.toOpaque()) == 0 { return true }
-            unsafe kept.release()
-            return false
-        }
     }
 }

@@ -153,7 +153,9 @@ import SwiftGICore
             if let first = started.first {
                 // Who sends several at a time is listened to meanwhile, others only if it takes long.
                 if isMultiplexed { watch() }
+                let began = System.now
                 first.run(worker)
+                server.noteTime(System.now - began)
             }
             guard let next = stay(worker) else { break }
             started = next
@@ -184,7 +186,7 @@ import SwiftGICore
     /// - Returns: Requests that can start, or `nil` if the connection is one for the poller.
     private func stay(_ worker: Worker) -> [ServerRequest]? {
         let isMine = monitor.withLock {
-            guard mayStay else { return false }
+            guard mayStay, server.mayStay() else { return false }
             if isRegistered {
                 server.poller.remove(descriptor)
                 isRegistered = false
@@ -193,6 +195,7 @@ import SwiftGICore
             return true
         }
         guard isMine else { return nil }
+        defer { server.stayEnded() }
         if !hasTimeLimit {
             System.limitWaits(descriptor, milliseconds: Self.stayTime)
             hasTimeLimit = true
@@ -203,7 +206,7 @@ import SwiftGICore
     /// The monitor is held.
     private var mayStay: Bool {
         guard !isReading, !isAtEnd, !isPaused, !isRetired, !isLingering, !isWriting, !hasOutput, !isMultiplexed,
-            !server.isDraining, server.canSpareThread
+            !server.isDraining
         else { return false }
         if requests.isEmpty, !isClosing {
             if staysToSkip == 0 { return true }

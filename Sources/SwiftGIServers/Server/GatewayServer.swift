@@ -63,6 +63,10 @@ package final class GatewayServer: Sendable {
     private static let oversight: Int32 = 10
     /// How often nobody has to be busy until it does so no more.
     private static let calmness = 100
+    /// From where on requests take long, what one that did adds, and the most.
+    private static let slow = 8
+    private static let slowStep = 8
+    private static let slowest = 64
 
     let options: ServerOptions
     let host: ServerHost
@@ -77,7 +81,19 @@ package final class GatewayServer: Sendable {
     private let queue = Mutex(Queue())
     /// How many jobs are in the queue, for whoever need not have one.
     private let queued = Atomic(0)
+    /// How many threads wait for whatever comes.
     private let idle = Atomic(0)
+    /// How many wait for what comes next on a connection.
+    private let staying = Atomic(0)
+    /// How many are not needed. The fewer threads take turns, the more each finds in its processor's cache,
+    /// and the less often one has to be woken.
+    private let resting = Atomic(0)
+    private let call = Signal()
+    /// How many are to be awake, if nothing takes long.
+    private let attentive: Int
+    /// How much it seems that requests take long: 0 to ``slowest``. As long as they don't, those who are awake
+    /// come back sooner than another could be called up.
+    private let slowness = Atomic(0)
     /// How often threads of the pool have come to look for something to do.
     private let turns = Atomic(0)
     /// Whether the thread that called ``run()`` looks after the others.
@@ -106,6 +122,7 @@ package final class GatewayServer: Sendable {
         self.options = options
         self.listener = listener
         stopDescriptor = stop
+        attentive = max(4, 2 * sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         var isListening: Int32 = 0
         var size = socklen_t(MemoryLayout<Int32>.size)
         guard unsafe getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &isListening, &size) == 0, isListening != 0 else {
@@ -188,6 +205,7 @@ package final class GatewayServer: Sendable {
         let isDone = drain()
         finished.store(true, ordering: .sequentiallyConsistent)
         wake()
+        while callUp() {}
         // Threads that are in an application's hands end with the process.
         for _ in 0..<100 where isDone && threads.load(ordering: .relaxed) > 0 { usleep(5000) }
         return isDone ? .done : .unfinished
@@ -214,6 +232,8 @@ package final class GatewayServer: Sendable {
 
     private func drain() -> Bool {
         draining.store(true, ordering: .sequentiallyConsistent)
+        // Nobody oversees them from here on.
+        while callUp() {}
         stopListening()
         let start = System.now
         var isStopped = false
@@ -277,6 +297,10 @@ package final class GatewayServer: Sendable {
         }
         state.calm = 0
         guard turns == state.turns else { return }
+        if callUp() {
+            slowness.store(Self.slowest, ordering: .relaxed)
+            return
+        }
         var hasTakenWake = false
         var hasSeenListener = false
         look: for _ in 0..<64 {
@@ -294,8 +318,9 @@ package final class GatewayServer: Sendable {
         if hasTakenWake { wake() }
     }
 
-    /// A thread has something to do, and no other is left.
-    private func callForOversight() {
+    /// A thread has something to do, and no other is left that waits.
+    private func nobodyWaits() {
+        if slowness.load(ordering: .relaxed) >= Self.slow, callUp() { return }
         guard !isOverseen.load(ordering: .sequentiallyConsistent),
             !isOverseen.exchange(true, ordering: .sequentiallyConsistent)
         else { return }
@@ -323,6 +348,7 @@ package final class GatewayServer: Sendable {
                 }
                 let isBusy = burst >= 16
                 burst = 0
+                if !isBusy, rest() { continue }
                 idle.add(1, ordering: .sequentiallyConsistent)
                 // Whoever queued a job and saw nobody idle woke nobody.
                 let waits = !isBusy && queued.load(ordering: .sequentiallyConsistent) == 0
@@ -330,12 +356,51 @@ package final class GatewayServer: Sendable {
                 let isLast = idle.subtract(1, ordering: .sequentiallyConsistent).newValue == 0
                 turns.add(1, ordering: .relaxed)
                 guard let event else { continue }
-                if isLast { callForOversight() }
+                if isLast { nobodyWaits() }
                 handle(event, worker)
             }
         }
         threads.subtract(1, ordering: .relaxed)
         wake()
+    }
+
+    /// Waits until it is needed, if enough others do what there is to do.
+    ///
+    /// - Returns: Whether it did.
+    private func rest() -> Bool {
+        guard !isDraining, idle.load(ordering: .relaxed) > 0,
+            threads.load(ordering: .relaxed) - resting.load(ordering: .relaxed) > attentive
+        else { return false }
+        resting.add(1, ordering: .sequentiallyConsistent)
+        // Whoever left nobody behind before that has called nobody.
+        let isNeeded =
+            idle.load(ordering: .sequentiallyConsistent) == 0
+            || queued.load(ordering: .sequentiallyConsistent) > 0
+            || draining.load(ordering: .sequentiallyConsistent)
+            || finished.load(ordering: .sequentiallyConsistent)
+        if isNeeded, leaveRest() { return true }
+        call.wait()
+        return true
+    }
+
+    private func leaveRest() -> Bool {
+        var count = resting.load(ordering: .sequentiallyConsistent)
+        while count > 0 {
+            let (isDone, now) = resting.compareExchange(
+                expected: count, desired: count - 1, ordering: .sequentiallyConsistent)
+            if isDone { return true }
+            count = now
+        }
+        return false
+    }
+
+    /// Has one that rests look for something to do.
+    ///
+    /// - Returns: `false` if none does.
+    private func callUp() -> Bool {
+        guard leaveRest() else { return false }
+        call.post()
+        return true
     }
 
     private func pop() -> (Job, isLast: Bool)? {
@@ -370,13 +435,29 @@ package final class GatewayServer: Sendable {
             $0.jobs.append(job)
             queued.add(1, ordering: .sequentiallyConsistent)
         }
-        if idle.load(ordering: .sequentiallyConsistent) > 0 { wake() }
+        if idle.load(ordering: .sequentiallyConsistent) > 0 { wake() } else { nobodyWaits() }
     }
 
-    /// Whether one thread less would still leave enough to wait for whatever comes.
-    var canSpareThread: Bool {
-        idle.load(ordering: .relaxed) >= max(1, options.threads / 4) && queued.load(ordering: .relaxed) == 0
+    /// Whether the calling thread can be spared for waiting on a connection; then ``stayEnded()`` has to be
+    /// called.
+    func mayStay() -> Bool {
+        guard idle.load(ordering: .relaxed) > 0, queued.load(ordering: .relaxed) == 0 else { return false }
+        if staying.add(1, ordering: .relaxed).newValue < attentive { return true }
+        stayEnded()
+        return false
     }
+
+    /// Notes how many milliseconds of a coarse clock a request has had its thread for.
+    func noteTime(_ milliseconds: Int64) {
+        let before = slowness.load(ordering: .relaxed)
+        if milliseconds > 0 {
+            slowness.store(min(Self.slowest, before + Self.slowStep), ordering: .relaxed)
+        } else if before > 0 {
+            slowness.store(before - 1, ordering: .relaxed)
+        }
+    }
+
+    func stayEnded() { staying.subtract(1, ordering: .relaxed) }
 
     private func wake() {
         var value: UInt64 = 1

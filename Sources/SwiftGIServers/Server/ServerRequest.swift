@@ -160,7 +160,7 @@ import Synchronization
         case .application(let application):
             drive(worker) { finish(Exchange(self).serve(application)) }
         case .handler(let handler):
-            let exchange = AsyncExchange(self, handler, keepsTask: true)
+            let exchange = AsyncExchange(self, handler, pool: .shared)
             drive(worker) { proceed(exchange, exchange.start()) }
         }
     }

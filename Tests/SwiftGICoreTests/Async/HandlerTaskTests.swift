@@ -4,12 +4,13 @@ import Testing
 
 @testable import SwiftGICore
 
-/// What a thread keeps for its next request.
+/// What is kept for further requests.
 @Suite(.timeLimit(.minutes(1)))
 struct HandlerTaskTests {
     @TaskLocal private static var local = "none"
 
     private let tasks = Notes()
+    private let pool = TaskPool()
 
     /// A handler that notes which task it runs in.
     private func handling(_ body: @escaping Handling.Body) -> Handling {
@@ -21,13 +22,13 @@ struct HandlerTaskTests {
 
     /// Serves a request on the calling thread, which waits for it.
     @discardableResult
-    private func serve(keepsTask: Bool = true, _ body: @escaping Handling.Body) -> Outcome {
+    private func serve(isKept: Bool = true, _ body: @escaping Handling.Body) -> Outcome {
         let transport = WaitingTransport()
         transport.adopt()
-        return AsyncExchange(transport, handling(body), keepsTask: keepsTask).serve()
+        return AsyncExchange(transport, handling(body), pool: isKept ? pool : nil).serve()
     }
 
-    @Test("A thread's requests share a task, those of two threads don't")
+    @Test("Requests one after the other share a task, on whichever thread")
     func kept() async {
         for _ in 0..<2 {
             await onOwnThread {
@@ -37,8 +38,8 @@ struct HandlerTaskTests {
                 }
             }
         }
-        #expect(Set(tasks.all[..<3]).count == 1)
-        #expect(Set(tasks.all[3...]).count == 1)
+        #expect(tasks.all.count == 6)
+        #expect(Set(tasks.all).count == 1)
     }
 
     @Test("So they do if the handler waits, or throws")
@@ -64,8 +65,8 @@ struct HandlerTaskTests {
         let seen = Notes()
         await onOwnThread {
             Self.$local.withValue("caller's") {
-                for keepsTask in [true, false, true] {
-                    serve(keepsTask: keepsTask) { _, _, _, sender in
+                for isKept in [true, false, true] {
+                    serve(isKept: isKept) { _, _, _, sender in
                         seen.note(Self.local)
                         try await sender.sendAndFinish(.ok)
                     }
@@ -104,7 +105,7 @@ struct HandlerTaskTests {
                         states.note("\(Task.isCancelled)")
                         if isGone { try await Task.sleep(for: .seconds(600)) }
                         try await sender.sendAndFinish(.ok)
-                    }, keepsTask: true)
+                    }, pool: pool)
                 #expect(exchange.serve() == (isGone ? .clientGone : .completed))
             }
         }
@@ -148,17 +149,39 @@ struct HandlerTaskTests {
         #expect(tasks.all.count == 3)
     }
 
-    @Test("A thread's task ends with the thread")
-    func threadEnds() async {
+    @Test("What is kept ends with its pool")
+    func poolEnds() async {
         let kept = Weak()
         await onOwnThread {
-            serve { _, _, _, sender in try await sender.sendAndFinish(.ok) }
-            let task = HandlerTask.take(isKept: true)
+            let pool = TaskPool()
+            let task = HandlerTask.take(from: pool)
             kept.task = task
-            task.leave()
+            let transport = WaitingTransport()
+            transport.adopt()
+            _ = AsyncExchange(
+                transport, handling { _, _, _, sender in try await sender.sendAndFinish(.ok) }, pool: pool
+            ).serve()
+            // Never begun, it is not kept.
+            task.leave(to: pool)
+            kept.task = pool.take()
+            if let again = kept.task { #expect(pool.put(again)) }
             #expect(kept.task != nil)
         }
         await eventually { kept.task == nil }
+    }
+
+    @Test("A pool keeps as many as there is room for, and gives each to one")
+    func room() async {
+        await onOwnThread {
+            var all = (0..<20).map { _ in HandlerTask.take(from: pool) }
+            var kept = 0
+            for task in all where pool.put(task) { kept += 1 }
+            #expect(kept == 16)
+            all.removeAll()
+            var seen: [ObjectIdentifier: HandlerTask] = [:]
+            while let task = pool.take() { seen[ObjectIdentifier(task)] = task }
+            #expect(seen.count == 16)
+        }
     }
 }
 

@@ -128,7 +128,7 @@ struct RequestReaderTests {
         }
         await request.waits(for: .readable)
         request.give("x")
-        await request.holds { $0.waits.count == 2 }
+        await request.holds { $0.waits.count >= 2 }
         request.endInput([("ETag", "sum"), ("Server", "s")])
         #expect(await request.outcome == .completed)
         #expect(request.text == "[0, 0] sum 2")

@@ -86,7 +86,7 @@ final class WaitingTransport: AsyncTransport, @unchecked Sendable {
 
     @discardableResult
     func serve(_ handler: any RequestHandler) -> Self {
-        let exchange = AsyncExchange(self, handler, keepsTask: true)
+        let exchange = AsyncExchange(self, handler, pool: TaskPool())
         self.exchange = exchange
         onThread { self.advance { exchange.start() } }
         return self
