@@ -1,4 +1,4 @@
-import Synchronization
+package import Synchronization
 
 /// An application that was made: what serves, and what goes on beside the requests.
 package struct LivingApplication: Sendable {
@@ -7,7 +7,7 @@ package struct LivingApplication: Sendable {
     package let shutdown: @Sendable () async throws -> Void
 
     /// Sees, and may replace, what `start` is about to let run.
-    @TaskLocal package static var observe: (@Sendable (LivingApplication, any GatewayHost) -> LivingApplication)?
+    package static let observer = Mutex<(@Sendable (LivingApplication, any GatewayHost) -> LivingApplication)?>(nil)
 
     package init(
         _ entry: RunningApplication.Entry, run: @escaping @Sendable () async throws -> Void,
@@ -43,7 +43,7 @@ package struct LivingApplication: Sendable {
             }
         }
         let own = try made.take().get()
-        let living = observe?(own, host) ?? own
+        let living = observer.withLock { $0 }?(own, host) ?? own
         let run = Task.detached {
             do {
                 try await living.run()
