@@ -50,8 +50,7 @@ package struct RequestLine: Sendable {
     }
 }
 
-/// The head of a request, for the next one of the same thread: what both have in common is not made
-/// anew.
+/// The head of a request, for the next one in the same task: what both have in common is not made anew.
 ///
 /// Equal bytes are what makes it common, so that nothing of one request reaches another that has not
 /// sent the same.

@@ -132,12 +132,7 @@ struct DaemonDirectiveTests {
     ])
     func refusedInTheEnd(_ malformed: Malformed) async throws {
         try await withStoppedServer(.daemons("", malformed.lines)) { server in
-            let configtest = try server.configtest()
-            #expect(configtest.status != 0)
-            #expect(configtest.errors.contains(malformed.message), "\(configtest)")
-            let start = try server.startRefused()
-            #expect(start.status != 0)
-            #expect(start.errors.contains(malformed.message), "\(start)")
+            try malformed.check(at: server)
         }
     }
 

@@ -15,6 +15,16 @@ import Testing
             self.message = message
         }
 
+        /// A server that has the lines is refused with the message, when it is tested and when it is started.
+        func check(at server: Server) throws {
+            let configtest = try server.configtest()
+            #expect(configtest.status != 0)
+            #expect(configtest.errors.contains(message), "\(configtest)")
+            let start = try server.startRefused()
+            #expect(start.status != 0)
+            #expect(start.errors.contains(message), "\(start)")
+        }
+
         /// The configuration is refused, with the message and the place.
         func check() async throws {
             try await withStoppedServer(Configuration(lines).embedded) { server in

@@ -63,12 +63,7 @@ struct HTTPServerTests {
             chmod("\($0)/open", 0o777)
         }
         try await withStoppedServer(configuration) { server in
-            let configtest = try server.configtest()
-            #expect(configtest.status != 0)
-            #expect(configtest.errors.contains(malformed.message), "\(configtest)")
-            let start = try server.startRefused()
-            #expect(start.status != 0)
-            #expect(start.errors.contains(malformed.message), "\(start)")
+            try malformed.check(at: server)
         }
     }
 
@@ -313,15 +308,20 @@ struct HTTPServerTests {
         }
     }
 
+    /// Two clients whose requests take ten milliseconds each.
+    private func shortWaits(of server: Server) -> Load {
+        Load(clients: 2) { [port = server.port] in
+            let client = try RawClient(port: port)
+            try client.request("GET /sleep/10 HTTP/1.1", ["Host: localhost", "Connection: close"])
+            let answer = try client.response()
+            return answer.status == 200 ? nil : "\(answer)"
+        }
+    }
+
     @Test func programThatIsReplaced() async throws {
         try await withServer(.servers("", "SwiftGIReload On")) { server in
             let old = try #require(server.get("/who").variables["pid"])
-            let load = Load(clients: 2) { [port = server.port] in
-                let client = try RawClient(port: port)
-                try client.request("GET /sleep/10 HTTP/1.1", ["Host: localhost", "Connection: close"])
-                let answer = try client.response()
-                return answer.status == 200 ? nil : "\(answer)"
-            }
+            let load = shortWaits(of: server)
             try FileManager.default.copyItem(atPath: "\(server.root)/server", toPath: "\(server.root)/new")
             try #require(rename("\(server.root)/new", "\(server.root)/server") == 0)
             let line = try server.errorLog.wait(for: "SGI0415")
@@ -340,12 +340,7 @@ struct HTTPServerTests {
         try await withServer(configuration) { server in
             let first = try server.get("/who").variables["arguments"] ?? ""
             #expect(first.hasPrefix("\(server.root)/server --socket /"), "\(first)")
-            let load = Load(clients: 2) { [port = server.port] in
-                let client = try RawClient(port: port)
-                try client.request("GET /sleep/10 HTTP/1.1", ["Host: localhost", "Connection: close"])
-                let answer = try client.response()
-                return answer.status == 200 ? nil : "\(answer)"
-            }
+            let load = shortWaits(of: server)
             try FileManager.default.copyItem(atPath: "\(server.root)/server", toPath: "\(server.root)/next")
             let lines = configuration.lines.replacing(
                 "${root}/server --socket %{socket}", with: "${root}/next --port %{port}")

@@ -573,12 +573,6 @@ package final class GatewayServer: Sendable {
     }
 }
 
-extension RunningApplication {
-    var isAsynchronous: Bool {
-        if case .handler = entry { true } else { false }
-    }
-}
-
 /// Where a connection comes from.
 struct Address {
     let isTCP: Bool

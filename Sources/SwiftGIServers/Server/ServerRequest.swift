@@ -25,8 +25,6 @@ import Synchronization
         return normalized
     }()
 
-    private var headerCount = 0
-
     /// What was read and not taken yet. Guarded, as all up to `events`.
     var input: [UInt8] = []
     var inputStart = 0
@@ -94,8 +92,7 @@ import Synchronization
     /// Takes bytes of the variables in, before it has started. The monitor is held.
     func appendHeader(_ bytes: Span<UInt8>) throws(WireError) {
         let limit = gateway.options.maxHeaderSize
-        if bytes.count > limit - headerCount { throw WireError("variables of more than \(limit) bytes") }
-        headerCount += bytes.count
+        if bytes.count > limit - variables.bytes.count { throw WireError("variables of more than \(limit) bytes") }
         variables.append(bytes)
     }
 
