@@ -26,6 +26,8 @@ struct swiftgi_request {
     apr_bucket_brigade *input;   /* NULL: nothing was read yet */
     swiftgi_status input_status; /* not SWIFTGI_OK: what every further read gets */
     int input_ended;             /* boolean: there is no more */
+    apr_off_t received;          /* bytes of the body */
+    int has_waited;              /* boolean: there was nothing to read, and not the end */
     int input_error;             /* HTTP status of an input filter's error, or 0 */
     int reading;                 /* boolean: input filters run at the moment */
     ap_filter_t *guard;          /* keeps their errors from the output; or NULL */

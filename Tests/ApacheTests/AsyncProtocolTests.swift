@@ -201,23 +201,32 @@ import Testing
                 let stream = 2 * round + 1
                 try client.request("GET", "/wait/\(route)", stream: stream)
                 try server.waitForJournal("waiting", times: round + 1)
+                // A reset while it sends a head makes mod_http2 close the connection.
+                if route == "hold-midway" { #expect(try client.next(stream: stream).kind == .headers) }
                 try client.reset(stream: stream)
                 try wait("the handler to end") { server.errorLog.lines(with: "held:").count == round + 1 }
                 let line = try #require(server.errorLog.lines(with: "held:").last)
                 #expect(line.message.contains("CancellationError(), cancelled true, writing clientGone"), "\(line)")
             }
-            // While it waits for its body, and while nobody takes what it writes.
-            try client.request("POST", "/wait/await-body", stream: 5, hasBody: true)
-            try server.waitForJournal("waiting", times: 3)
-            try client.reset(stream: 5)
-            try server.errorLog.wait(for: "reading failed: clientGone")
-            try client.request("GET", "/wait/endless", stream: 7)
-            #expect(try client.next(stream: 7).kind == .headers)
-            try client.reset(stream: 7)
+            // While it waits for its body, and for the rest of it. Without a length httpd can't always
+            // tell a stream that was reset from one that has ended.
+            for (stream, part) in [(5, ""), (7, "a part")] {
+                try client.request("POST", "/wait/await-body", stream: stream, hasBody: true, length: 10)
+                try client.sendData(part, stream: stream)
+                try server.waitForJournal("waiting", times: (stream + 1) / 2)
+                try client.reset(stream: stream)
+                try wait("reading to fail") {
+                    server.errorLog.lines(with: "reading failed: clientGone").count == (stream - 3) / 2
+                }
+            }
+            // While nobody takes what it writes.
+            try client.request("GET", "/wait/endless", stream: 9)
+            #expect(try client.next(stream: 9).kind == .headers)
+            try client.reset(stream: 9)
             try server.errorLog.wait(for: "endless ended: clientGone")
             // The connection goes on.
-            try client.request("GET", "/wait/sleep", stream: 9)
-            #expect(try client.body(stream: 9) == Array("slept\n".utf8))
+            try client.request("GET", "/wait/sleep", stream: 11)
+            #expect(try client.body(stream: 11) == Array("slept\n".utf8))
         }
     }
 

@@ -615,43 +615,46 @@ struct DaemonClientTests {
 
     /// Many more requests wait than there are threads, and another is served meanwhile.
     @Test func waitingHoldsNoThread() async throws {
-        let isOpen = Journal<Bool>()
-        let count = Journal<Bool>()
+        let opened = Journal<Int>()
+        let waiting = Journal<Int>()
         let serve: @Sendable (FakeConnection) throws -> Void = { connection in
             while true {
                 let request = try connection.request()
                 let body = try connection.body()
                 if request.path == "/wait" {
-                    count.note(true)
-                    try wait("the gate") { !isOpen.all.isEmpty }
+                    waiting.note(body.count)
+                    try wait("the gate") { opened.all.contains(body.count) }
                 }
                 try connection.answer(request, "\(body.count)")
             }
         }
         try await withFakeDaemon("queue-limit=1000", manyConnections, threads: 4, serve: serve) {
             server, _ async throws in
-            for round in 1...2 {
-                let clients = try (0..<60).map { number in
+            func clients(_ numbers: Range<Int>) throws -> [(Int, RawClient)] {
+                try numbers.map { number in
                     let client = try server.connect()
                     try client.request("POST /c/wait HTTP/1.1", ["Host: localhost", "Content-Length: \(number)"])
                     try client.send([UInt8](repeating: 0x62, count: number))
-                    return client
-                }
-                if round == 1 {
-                    try wait("all requests") { count.all.count == 60 }
-                    #expect(try server.get("/c/").text == "0")
-                    #expect(try server.get("/index.html").text == "static\n")
-                    isOpen.note(true)
-                }
-                for (number, client) in clients.enumerated() {
-                    #expect(try client.response().text == "\(number)")
-                    // The connection goes on as any other. When so many come at once that all threads are
-                    // busy, httpd closes those that are kept; nothing but waits ends in the first round.
-                    guard round == 1 else { continue }
-                    try client.request("GET /c/ HTTP/1.1")
-                    #expect(try client.response().text == "0")
+                    return (number, client)
                 }
             }
+            let waiters = try clients(0..<60)
+            try wait("all requests") { waiting.all.count == 60 }
+            #expect(try server.get("/c/").text == "0")
+            #expect(try server.get("/index.html").text == "static\n")
+            // Each goes on as any other connection. One at a time: when so many come at once that all
+            // threads are busy, httpd closes those that are kept.
+            for (number, client) in waiters {
+                opened.note(number)
+                #expect(try client.response().text == "\(number)")
+                try client.request("GET /c/ HTTP/1.1")
+                #expect(try client.response().text == "0")
+            }
+            // All that wait come back at once.
+            let others = try clients(60..<120)
+            try wait("all requests") { waiting.all.count == 120 }
+            for (number, _) in others { opened.note(number) }
+            for (number, client) in others { #expect(try client.response().text == "\(number)") }
         }
     }
 

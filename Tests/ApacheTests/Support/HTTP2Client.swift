@@ -33,11 +33,15 @@ final class HTTP2Client {
     }
 
     /// Begins a request on a stream: an odd number, greater than those before.
-    func request(_ method: String, _ path: String, stream: Int, hasBody: Bool = false) throws {
+    ///
+    /// - Parameter length: The length of its body, if it says one.
+    func request(_ method: String, _ path: String, stream: Int, hasBody: Bool = false, length: Int? = nil) throws {
         var block: [UInt8] = []
-        for (name, value) in [
+        let pseudoFields = [
             (":method", method), (":scheme", "http"), (":authority", "localhost"), (":path", path),
-        ] {
+        ]
+        let fields = length.map { [("content-length", String($0))] } ?? []
+        for (name, value) in pseudoFields + fields {
             // A literal that nobody is to index (RFC 7541, section 6.2.2).
             block += [0, UInt8(name.utf8.count)] + Array(name.utf8)
             block += [UInt8(value.utf8.count)] + Array(value.utf8)
