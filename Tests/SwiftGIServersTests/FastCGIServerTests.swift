@@ -24,6 +24,13 @@ private let application: Application = { environ, startResponse in
     case "/meetAll":
         let count = Int(environ.queryString) ?? 0
         return try reply(startResponse, meet("all \(count)", count: count) ? "met" : "alone")
+    case "/hold":
+        meeting.withLock { $0["\(environ.queryString) began"] = 1 }
+        while meeting.withLock({ $0[environ.queryString] }) == nil { usleep(2000) }
+        return try reply(startResponse, "held")
+    case "/note":
+        meeting.withLock { $0[environ.queryString, default: 0] += 1 }
+        return try reply(startResponse, "noted")
     case "/read": return try reply(startResponse, "\(try environ.input.collect(upTo: 1 << 24).count)")
     case "/role": return try reply(startResponse, environ["FCGI_ROLE"] ?? "none")
     case "/large":
@@ -241,6 +248,35 @@ struct FastCGIServerTests {
             client.socket.close()
             for _ in 0..<2000 where meeting.withLock({ $0["leaves"] }) == nil { usleep(5000) }
             #expect(meeting.withLock { $0["leaves"] } == 1)
+        }
+    }
+
+    @Test("A request whose web server left while it was queued is not run")
+    func leavesTheQueue() async throws {
+        var options = ServerOptions()
+        options.threads = 1
+        try await withClient(options) { client, server in
+            let other = try FastCGIClient(path: server.socket.path)
+            for client in [client, other] {
+                try client.socket.send(request(1, "/note", query: "queued before") + FastCGIClient.stdinEnd(1))
+                #expect(try collect(client, ends: 1)[1]?.text == "noted")
+            }
+            try client.socket.send(request(1, "/hold", query: "queue") + FastCGIClient.stdinEnd(1))
+            for _ in 0..<12000 where meeting.withLock({ $0["queue began"] }) == nil { usleep(5000) }
+            try other.socket.send(request(1, "/note", query: "queued") + FastCGIClient.stdinEnd(1))
+            // The server has read it, for a thread that is to come.
+            for _ in 0..<12000 where try other.socket.unread > 0 { usleep(5000) }
+            #expect(try other.socket.unread == 0)
+            other.socket.close()
+            // One that is not even accepted.
+            let late = try FastCGIClient(path: server.socket.path)
+            try late.socket.send(request(1, "/note", query: "queued") + FastCGIClient.stdinEnd(1))
+            late.socket.close()
+            meeting.withLock { $0["queue"] = 1 }
+            #expect(try collect(client, ends: 1)[1]?.text == "held")
+            try client.socket.send(request(1, "/note", query: "queued after") + FastCGIClient.stdinEnd(1))
+            #expect(try collect(client, ends: 1)[1]?.text == "noted")
+            #expect(meeting.withLock { $0["queued"] } == nil)
         }
     }
 

@@ -110,7 +110,8 @@ import SwiftGICore
 
     /// Begins with a new connection, on the calling thread.
     func begin(_ worker: Worker) {
-        var started = read(worker, isHangup: false)
+        // Who has had to wait may have left.
+        var started = read(worker, isHangup: server.isBusy)
         // Who has connected is about to ask. One whose request was left for another thread would wait for
         // this process, though another may have a thread.
         if started.isEmpty, isLocal, System.wait(descriptor, for: POLLIN, milliseconds: Self.firstMoment) != 0 {

@@ -414,7 +414,10 @@ package final class GatewayServer: Sendable {
 
     private func perform(_ job: Job, _ worker: Worker) {
         switch job {
-        case .run(let request): request.run(worker)
+        case .run(let request):
+            // While it was queued its web server may have left, and nobody has looked.
+            _ = request.connection.isClientGone(request, worker)
+            request.run(worker)
         case .resume(let request): request.resume(worker)
         }
     }
@@ -455,6 +458,11 @@ package final class GatewayServer: Sendable {
         } else if before > 0 {
             slowness.store(before - 1, ordering: .relaxed)
         }
+    }
+
+    /// Whether connections may have waited for a thread.
+    var isBusy: Bool {
+        idle.load(ordering: .relaxed) == 0 || slowness.load(ordering: .relaxed) >= Self.slow
     }
 
     func stayEnded() { staying.subtract(1, ordering: .relaxed) }
