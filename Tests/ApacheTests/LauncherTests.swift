@@ -242,10 +242,33 @@ struct LauncherTests {
     }
 
     /// One request over SCGI; the response as it comes.
-    private func askSCGI(_ socket: String) throws -> String {
-        let variables = [("CONTENT_LENGTH", "0"), ("SCGI", "1")] + Self.request.map { ($0.key, $0.value) }
+    private func askSCGI(_ socket: String) throws -> String { try exchange(with: socket, scgi(Self.request)) }
+
+    /// A request without a body, as SCGI has it.
+    private func scgi(_ request: [String: String]) -> String {
+        let variables = [("CONTENT_LENGTH", "0"), ("SCGI", "1")] + request.map { ($0.key, $0.value) }
         let header = variables.map { "\($0.0)\0\($0.1)\0" }.joined()
-        return try exchange(with: socket, "\(header.utf8.count):\(header),")
+        return "\(header.utf8.count):\(header),"
+    }
+
+    @Test("A process accepts no connection whose request has not come, in place of one with a thread")
+    func connectionsComeWithRequests() throws {
+        let count = 6
+        let port = Ports.next()
+        let launched = try Launched(
+            "Behaviour", ["--scgi", "127.0.0.1:\(port)", "--processes", "\(count)", "--threads", "1"],
+            address: "\(port)")
+        let gate = socketPath()
+        let request = scgi(
+            Self.request.merging(["PATH_INFO": "/wait-for", "QUERY_STRING": "path=\(gate)"]) { $1 })
+        let clients = try (0..<count).map { _ in try RawClient(port: port) }
+        for client in clients { try client.send(request) }
+        try wait("all processes to serve") {
+            launched.command.errors.components(separatedBy: "waiting for").count - 1 == count
+        }
+        try writeFile(gate, "")
+        for client in clients { #expect(String(decoding: try client.rest(), as: UTF8.self).hasSuffix("waited\n")) }
+        #expect(try launched.stop().status == 0)
     }
 
     @Test("More connections than a moment's work wait for it")

@@ -62,15 +62,6 @@ package final class ClientSocket: @unchecked Sendable {
     /// The descriptor that came first of those that were not taken, or `nil`. The caller closes it.
     package func takeDescriptor() -> Int32? { descriptors.isEmpty ? nil : descriptors.removeFirst() }
 
-    /// How many bytes that were sent to a Unix socket its reader has not read.
-    package var unread: Int32 {
-        get throws {
-            var count: Int32 = 0
-            guard ioctl(descriptor, UInt(TIOCOUTQ), &count) == 0 else { throw ClientError("TIOCOUTQ") }
-            return count
-        }
-    }
-
     package func endSending() { shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_WR)) }
 
     /// The next bytes; none at the end. A reset is an end, too.

@@ -94,6 +94,8 @@ package final class GatewayServer: Sendable {
     /// How much it seems that requests take long: 0 to ``slowest``. As long as they don't, those who are awake
     /// come back sooner than another could be called up.
     private let slowness = Atomic(0)
+    /// Whether somebody may wait to be accepted who found all threads busy.
+    private let hasBacklog = Atomic(false)
     /// How often threads of the pool have come to look for something to do.
     private let turns = Atomic(0)
     /// Whether the thread that called ``run()`` looks after the others.
@@ -132,6 +134,11 @@ package final class GatewayServer: Sendable {
         guard flags >= 0, fcntl(listener, F_SETFL, flags | O_NONBLOCK) == 0 else {
             throw GatewayError(.output, "fcntl: \(System.reason())")
         }
+        // A connection comes when its request does: a process that took connections before that would take
+        // many more than it has threads for, and others would have none. Unix sockets refuse both.
+        System.setTCP(listener, TCP_DEFER_ACCEPT)
+        // What is accepted inherits it.
+        System.setTCP(listener, TCP_NODELAY)
         let poller = try Poller()
         self.poller = poller
         wakeDescriptor = swiftgi_eventfd()
@@ -301,6 +308,8 @@ package final class GatewayServer: Sendable {
             slowness.store(Self.slowest, ordering: .relaxed)
             return
         }
+        // Only mod_swiftgi goes elsewhere.
+        guard options.board != nil else { return }
         var hasTakenWake = false
         var hasSeenListener = false
         look: for _ in 0..<64 {
@@ -337,6 +346,7 @@ package final class GatewayServer: Sendable {
         let worker = Worker(options.board?.place(number))
         worker.run {
             var burst = 0
+            var isForBacklog = false
             while !finished.load(ordering: .relaxed) {
                 // Who waits for the network must not starve behind who is woken.
                 if burst < 16, let (job, isLast) = pop() {
@@ -349,6 +359,16 @@ package final class GatewayServer: Sendable {
                 let isBusy = burst >= 16
                 burst = 0
                 if !isBusy, rest() { continue }
+                // All who wait to be accepted have one turn together among the connections that were: every
+                // second one is theirs. None is accepted for another thread, since another process may have one.
+                if hasBacklog.load(ordering: .relaxed) {
+                    isForBacklog.toggle()
+                    if isForBacklog {
+                        turns.add(1, ordering: .relaxed)
+                        accept(worker)
+                        continue
+                    }
+                }
                 idle.add(1, ordering: .sequentiallyConsistent)
                 // Whoever queued a job and saw nobody idle woke nobody.
                 let waits = !isBusy && queued.load(ordering: .sequentiallyConsistent) == 0
@@ -414,10 +434,7 @@ package final class GatewayServer: Sendable {
 
     private func perform(_ job: Job, _ worker: Worker) {
         switch job {
-        case .run(let request):
-            // While it was queued its web server may have left, and nobody has looked.
-            _ = request.connection.isClientGone(request, worker)
-            request.run(worker)
+        case .run(let request): request.run(worker)
         case .resume(let request): request.resume(worker)
         }
     }
@@ -519,14 +536,27 @@ package final class GatewayServer: Sendable {
     }
 
     private func accept(_ worker: Worker) {
+        guard let connection = accept() else {
+            hasBacklog.store(false, ordering: .relaxed)
+            return
+        }
+        if idle.load(ordering: .relaxed) == 0 { hasBacklog.store(true, ordering: .relaxed) }
+        connection.begin(worker)
+    }
+
+    /// - Returns: `nil` if nobody waits, or who does is not welcome.
+    private func accept() -> Connection? {
         let descriptor = swiftgi_accept(listener)
-        guard descriptor >= 0 else { return acceptFailed(errno) }
+        guard descriptor >= 0 else {
+            acceptFailed(errno)
+            return nil
+        }
         let address = Address.ofPeer(descriptor)
         guard isWelcome(descriptor, address) else {
             close(descriptor)
-            return
+            return nil
         }
-        let connection = connections.withLock { state in
+        return connections.withLock { state in
             state.lastKey += 1
             let connection = Connection(self, descriptor, key: state.lastKey, isLocal: !address.isTCP)
             state.all[state.lastKey] = connection
@@ -536,7 +566,6 @@ package final class GatewayServer: Sendable {
             }
             return connection
         }
-        connection.begin(worker)
     }
 
     private func acceptFailed(_ error: Int32) {
@@ -563,8 +592,6 @@ package final class GatewayServer: Sendable {
             host.log(.error, "SGI0315: connection from user \(name) refused: not the one of --peer-user")
             return false
         }
-        var isOn: Int32 = 1
-        unsafe setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &isOn, socklen_t(MemoryLayout<Int32>.size))
         guard !options.webServers.isEmpty else { return true }
         if options.webServers.contains(address.text) { return true }
         host.log(.error, "SGI0301: connection from \(address.text) refused: not among FCGI_WEB_SERVER_ADDRS")

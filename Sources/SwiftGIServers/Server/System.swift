@@ -137,6 +137,12 @@ enum System {
         unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
     }
 
+    /// Turns an option of TCP on, where the socket is one of TCP.
+    static func setTCP(_ descriptor: Int32, _ option: Int32) {
+        var isOn: Int32 = 1
+        unsafe setsockopt(descriptor, Int32(IPPROTO_TCP), option, &isOn, socklen_t(MemoryLayout<Int32>.size))
+    }
+
     /// Has the system's calls that can't be told otherwise not wait.
     static func makeNonblocking(_ descriptor: Int32) {
         let flags = fcntl(descriptor, F_GETFL)
