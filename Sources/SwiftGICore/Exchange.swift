@@ -308,8 +308,9 @@ package final class Exchange {
         do throws(GatewayError) {
             try complete(bytes.extracting(first: Int(limit)))
         } catch {
-            // A client that had all of the body may be gone.
             if limit > 0 || error.code != .clientGone { throw error }
+            // A client that has had all of the body may be gone.
+            phase = .complete
         }
         throw GatewayError(.contentLengthExceeded, "Content-Length is \(head.contentLength ?? 0)")
     }

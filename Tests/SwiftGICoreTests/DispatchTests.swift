@@ -290,6 +290,18 @@ struct DispatchTests {
         #expect(transport.log == ["SGI0203: body cut: contentLengthExceeded: Content-Length is 4"])
     }
 
+    @Test("A client that has had all of the body may leave before the rest of it is cut off")
+    func longerThanAClientStays() {
+        let (outcome, transport) = serve(
+            failure: { $0 == 3 ? GatewayError(.clientGone) : nil },
+            answering([.contentLength: "4"]) {
+                .push { writer in for piece in ["one", "t", "wo"] { try writer.write(piece) } }
+            })
+        #expect(outcome == .completed)
+        #expect(text(transport.body) == "onet")
+        #expect(transport.log == ["SGI0203: body cut: contentLengthExceeded: Content-Length is 4"])
+    }
+
     @Test("A body that is too short is aborted and logged", arguments: 0..<4)
     func shorter(_ kind: Int) {
         let (outcome, transport) = serve(
