@@ -26,6 +26,8 @@ package final class Exchange {
 
     private var phase = Phase.idle
     private var head: ResponseHead?
+    /// What has to be known of it for each piece.
+    private var permitsBody = false
     /// How many bytes the application's Content-Length leaves to be sent.
     private var remaining: Int64?
     private var startCalled = false
@@ -200,7 +202,9 @@ package final class Exchange {
         }
         if isFinished { throw GatewayError(.finished) }
         startCalled = true
-        head = try ResponseHead(status, fields)
+        let checked = try ResponseHead(status, fields)
+        permitsBody = checked.permitsBody
+        head = checked
         phase = .started
     }
 
@@ -210,7 +214,7 @@ package final class Exchange {
         guard let head else { throw GatewayError(.startResponseNotCalled) }
         let length = head.contentLength ?? known
         remaining = head.contentLength
-        try transport.sendHead(head.status, head.fields, length: head.permitsBody ? length : nil)
+        try transport.sendHead(head.status, head.fields, length: permitsBody ? length : nil)
         phase = .committed
     }
 
@@ -254,7 +258,7 @@ package final class Exchange {
 
     /// Whether the body's content goes anywhere: not with HEAD, 204 and 304.
     package var omitsBody: Bool {
-        guard let head, head.permitsBody else { return true }
+        guard permitsBody else { return true }
         var isHead = false
         _ = withVariable("REQUEST_METHOD".utf8.span) { isHead = $0.isEqual(to: "HEAD".utf8.span) }
         return isHead
@@ -291,7 +295,7 @@ package final class Exchange {
 
     /// Sends what the application's Content-Length leaves room for.
     private func sendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
-        guard let head, head.permitsBody else {
+        guard permitsBody else {
             if last { try complete(Span<UInt8>()) }
             return
         }
@@ -312,7 +316,7 @@ package final class Exchange {
             // A client that has had all of the body may be gone.
             phase = .complete
         }
-        throw GatewayError(.contentLengthExceeded, "Content-Length is \(head.contentLength ?? 0)")
+        throw GatewayError(.contentLengthExceeded, "Content-Length is \(declaredLength ?? 0)")
     }
 
     /// Sends the end of the body, with the bytes before it.

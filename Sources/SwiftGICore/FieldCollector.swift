@@ -56,6 +56,15 @@ package struct FieldCollector: ~Copyable {
         remember(.field, name, value)
     }
 
+    /// Whether all that was collected is what the memory has, and nothing is missing.
+    package var isRepetition: Bool { match?.position == memory.size }
+
+    /// Whether the memory will have all that was collected.
+    package var isWhole: Bool { isRemembering || isRepetition }
+
+    /// What to give to the next collector, if this one has collected nothing but what the memory has.
+    package consuming func takeMemory() -> FieldMemory { memory }
+
     /// The fields and the value of `Host`, and what to give to the next collector.
     package consuming func finish() -> (fields: HTTPFields, host: String?, memory: FieldMemory) {
         if match != nil { leaveMemory() }
@@ -112,6 +121,8 @@ package struct FieldMemory: Sendable {
     package init(limit: Int) { self.limit = limit }
 
     fileprivate var isEmpty: Bool { bytes.isEmpty }
+
+    fileprivate var size: Int { bytes.count }
 
     /// Whether this is the field behind those that matched.
     fileprivate func hasNext(_ name: Span<UInt8>, _ value: Span<UInt8>, _ match: inout Match?) -> Bool {

@@ -60,6 +60,8 @@ package struct RequestMemory: Sendable {
     private var line = RequestLine()
     /// The last request without its fields.
     private var head: HTTPRequest?
+    /// All of the last request, if all of its fields are in the memory.
+    private var whole: HTTPRequest?
 
     /// - Parameter isUsed: Whether there will be a next request; if not, nothing is kept.
     package init(isUsed: Bool) {
@@ -74,11 +76,18 @@ package struct RequestMemory: Sendable {
         swap(&known, &self.fields)
         var collector = FieldCollector(takesHost: true, memory: known)
         transport.collectFields(&collector)
-        let (fields, host, memory) = collector.finish()
-        self.fields = memory
         line.isChanged = false
         transport.update(&line)
-        return makeRequest(fields, host ?? transport.text(of: "HTTP_HOST"))
+        if let whole, collector.isRepetition, !line.isChanged {
+            self.fields = collector.takeMemory()
+            return whole
+        }
+        let isWhole = isUsed && collector.isWhole
+        let (fields, host, memory) = collector.finish()
+        self.fields = memory
+        let request = makeRequest(fields, host ?? transport.text(of: "HTTP_HOST"))
+        whole = isWhole && host != nil ? request : nil
+        return request
     }
 
     private mutating func makeRequest(_ fields: HTTPFields, _ authority: String?) -> HTTPRequest {

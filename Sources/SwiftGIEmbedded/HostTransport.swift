@@ -4,38 +4,45 @@ package import SwiftGICore
 
 /// A request over the server's table: the application inside the server.
 @safe package struct HostTransport: AsyncTransport {
-    private let host: Host
+    /// The host's, valid until the process ends.
+    private let table: UnsafePointer<swiftgi_server>
+    /// The process's, which is never released. Counted references to it would be most of what it costs to
+    /// hand a transport around.
+    private let unmanagedHost: Unmanaged<Host>
     /// Valid until handle() returns, and an exchange does not call its transport after that.
     private let request: OpaquePointer
 
     package init(_ host: Host, _ request: OpaquePointer) {
-        self.host = host
+        unsafe table = host.table
+        unsafe unmanagedHost = Unmanaged.passUnretained(host)
         unsafe self.request = request
     }
+
+    private var host: Host { unsafe unmanagedHost.takeUnretainedValue() }
 
     package var server: ServerTraits { host.traits }
 
     package func withVariable(_ name: Span<UInt8>, _ body: (Span<UInt8>) -> Void) -> Bool {
         var value = unsafe swiftgi_bytes()
         let found = unsafe name.withBytes { name in
-            unsafe host.table.pointee.variable(request, name, &value)
+            unsafe table.pointee.variable(request, name, &value)
         }
         if found { unsafe value.withSpan(body) }
         return found
     }
 
     package func forEachVariable(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
-        unsafe visit(host.table.pointee.variables, body)
+        unsafe visit(table.pointee.variables, body)
     }
 
     package func forEachField(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
-        unsafe visit(host.table.pointee.fields, body)
+        unsafe visit(table.pointee.fields, body)
     }
 
     package func collectFields(_ collector: inout FieldCollector) {
         // The pointer is used only while `fields` runs.
         unsafe withUnsafeMutablePointer(to: &collector) { context in
-            unsafe host.table.pointee.fields(
+            unsafe table.pointee.fields(
                 request,
                 { context, name, value in
                     guard let context = unsafe context else { return }
@@ -48,7 +55,7 @@ package import SwiftGICore
     package func update(_ line: inout RequestLine) {
         guard host.hasLine else { return line.update(from: self) }
         var bytes = unsafe swiftgi_line()
-        unsafe host.table.pointee.line(request, &bytes)
+        unsafe table.pointee.line(request, &bytes)
         unsafe bytes.method.withSpan { line.setMethod($0) }
         unsafe bytes.scheme.withSpan { line.setScheme($0) }
         unsafe bytes.target.withSpan { line.setTarget($0) }
@@ -78,7 +85,7 @@ package import SwiftGICore
         into buffer: UnsafeMutableRawBufferPointer
     ) throws(GatewayError) -> Int {
         var count = 0
-        try unsafe check(host.table.pointee.read(request, buffer.baseAddress, buffer.count, &count), .input)
+        try unsafe check(table.pointee.read(request, buffer.baseAddress, buffer.count, &count), .input)
         return max(0, min(count, buffer.count))
     }
 
@@ -92,13 +99,13 @@ package import SwiftGICore
         _ status: HTTPResponse.Status, _ fields: HTTPFields, length: Int64?
     ) throws(GatewayError) {
         let started = unsafe status.reasonPhrase.utf8.span.withBytes { reason in
-            unsafe host.table.pointee.start(request, UInt16(clamping: status.code), reason, length ?? -1)
+            unsafe table.pointee.start(request, UInt16(clamping: status.code), reason, length ?? -1)
         }
         try check(started, .output)
         for field in fields where !field.isContentLength {
             let added = unsafe field.name.rawName.utf8.span.withBytes { name in
                 unsafe field.withUnsafeBytesOfValue { value in
-                    unsafe host.table.pointee.field(
+                    unsafe table.pointee.field(
                         request, name, swiftgi_bytes(start: value.baseAddress, count: value.count))
                 }
             }
@@ -109,7 +116,7 @@ package import SwiftGICore
     package func sendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
         let flags = (flush ? SWIFTGI_FLUSH : 0) | (last ? SWIFTGI_LAST : 0)
         let sent = unsafe bytes.withBytes { bytes in
-            unsafe host.table.pointee.write(request, bytes, UInt32(flags))
+            unsafe table.pointee.write(request, bytes, UInt32(flags))
         }
         try check(sent, .output)
     }
@@ -118,7 +125,7 @@ package import SwiftGICore
 
     package func tryReceive(into buffer: UnsafeMutableRawBufferPointer) throws(GatewayError) -> Int? {
         var count = 0
-        let status = unsafe host.table.pointee.try_read(request, buffer.baseAddress, buffer.count, &count)
+        let status = unsafe table.pointee.try_read(request, buffer.baseAddress, buffer.count, &count)
         if status == SWIFTGI_AGAIN { return nil }
         try check(status, .input)
         return max(0, min(count, buffer.count))
@@ -127,7 +134,7 @@ package import SwiftGICore
     package func trySendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) -> Bool {
         let flags = (flush ? SWIFTGI_FLUSH : 0) | (last ? SWIFTGI_LAST : 0) | SWIFTGI_NONBLOCKING
         let status = unsafe bytes.withBytes { bytes in
-            unsafe host.table.pointee.write(request, bytes, UInt32(flags))
+            unsafe table.pointee.write(request, bytes, UInt32(flags))
         }
         if status == SWIFTGI_AGAIN { return true }
         try check(status, .output)
@@ -136,31 +143,31 @@ package import SwiftGICore
 
     package func sendInformational(_ status: HTTPResponse.Status, _ fields: HTTPFields) throws(GatewayError) {
         try describe(status, fields, length: nil)
-        try unsafe check(host.table.pointee.inform(request), .output)
+        try unsafe check(table.pointee.inform(request), .output)
     }
 
     package func sendTrailers(_ fields: HTTPFields) throws(GatewayError) {
         for field in fields {
             let added = unsafe field.name.rawName.utf8.span.withBytes { name in
-                unsafe field.value.utf8.span.withBytes { unsafe host.table.pointee.trailer(request, name, $0) }
+                unsafe field.value.utf8.span.withBytes { unsafe table.pointee.trailer(request, name, $0) }
             }
             try check(added, .output)
         }
     }
 
     package func forEachTrailer(_ body: (Span<UInt8>, Span<UInt8>) -> Void) {
-        unsafe visit(host.table.pointee.trailers, body)
+        unsafe visit(table.pointee.trailers, body)
     }
 
     package func makeWaker() -> any Waker {
-        unsafe HostWaker(host, host.table.pointee.waker(request))
+        unsafe HostWaker(host, table.pointee.waker(request))
     }
 
     package func wait(for events: WaitEvents, _ exchange: AsyncExchange) -> Waited {
         // The server has a reference of its own as long as the request is suspended.
         let task = unsafe Unmanaged.passRetained(exchange)
         var came: UInt32 = 0
-        let status = unsafe host.table.pointee.wait(request, task.toOpaque(), events.rawValue, &came)
+        let status = unsafe table.pointee.wait(request, task.toOpaque(), events.rawValue, &came)
         if status == SWIFTGI_SUSPENDED { return .suspended }
         unsafe task.release()
         // A server that can't wait has no use for the request any more.
@@ -169,7 +176,7 @@ package import SwiftGICore
 
     package func poll() -> WaitEvents {
         var came: UInt32 = 0
-        let status = unsafe host.table.pointee.wait(request, nil, UInt32(SWIFTGI_POLL), &came)
+        let status = unsafe table.pointee.wait(request, nil, UInt32(SWIFTGI_POLL), &came)
         return status == SWIFTGI_OK ? WaitEvents(rawValue: came) : .stopped
     }
 
@@ -178,17 +185,17 @@ package import SwiftGICore
     ) throws(GatewayError) {
         let flags = (last ? SWIFTGI_LAST : 0) | (file.releaseDescriptor() ? SWIFTGI_OWNED : 0)
         try unsafe check(
-            host.table.pointee.send_file(request, file.descriptor, offset, length, UInt32(flags)), .output)
+            table.pointee.send_file(request, file.descriptor, offset, length, UInt32(flags)), .output)
     }
 
     package var isClientGone: Bool {
-        return unsafe host.table.pointee.is_client_gone(request)
+        return unsafe table.pointee.is_client_gone(request)
     }
 
     package func log(_ level: LogLevel, _ message: String, isFinished: Bool) {
         unsafe message.utf8.span.withBytes { bytes in
-            unsafe host.table.pointee.log(
-                host.table, isFinished ? nil : request, swiftgi_level(rawValue: level.rawValue), bytes)
+            unsafe table.pointee.log(
+                table, isFinished ? nil : request, swiftgi_level(rawValue: level.rawValue), bytes)
         }
     }
 

@@ -47,7 +47,6 @@ package final class AsyncExchange: @unchecked Sendable {
     /// For how many milliseconds a handler that was cancelled may have nothing to do and not end.
     private static let patienceAfterCancellation = 30
 
-    private let executor: RequestExecutor
     private let task: HandlerTask
     private let pool: TaskPool?
     private let handler: any RequestHandler
@@ -79,8 +78,9 @@ package final class AsyncExchange: @unchecked Sendable {
         self.pool = pool
         exchange = Exchange(withoutWaiting: transport)
         task = HandlerTask.take(from: pool)
-        executor = task.executor
     }
+
+    private var executor: RequestExecutor { task.executor }
 
     // MARK: Driving
 
