@@ -273,13 +273,15 @@ static void close_ends(int pipes[3][2], int end)
     }
 }
 
-/* Memory that a process shares with this one, as long as it lives; -1 if there is none. */
+/* Memory that a process shares with this one, as long as it lives; -1 if there is none. Its size
+ * is sealed: who reads what somebody has cut off dies of it. */
 static int open_board(const char **board)
 {
-    int descriptor = memfd_create("swiftgi-board", MFD_CLOEXEC);
+    int descriptor = memfd_create("swiftgi-board", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     void *memory = MAP_FAILED;
 
-    if (descriptor >= 0 && ftruncate(descriptor, sizeof(swiftgi_board)) == 0) {
+    if (descriptor >= 0 && ftruncate(descriptor, sizeof(swiftgi_board)) == 0
+        && fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
         memory = mmap(NULL, sizeof(swiftgi_board), PROT_READ, MAP_SHARED, descriptor, 0);
     }
     if (memory == MAP_FAILED) {

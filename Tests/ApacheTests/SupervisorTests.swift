@@ -372,6 +372,19 @@ struct SupervisorTests {
         }
     }
 
+    /// The supervisor reads memory that it shares with a process, whatever the process does to it.
+    @Test func memoryIsNotCutOff() async throws {
+        try await withServer(.daemons(), expecting: ["SGI0421"]) { server in
+            let supervisor = try #require(server.supervisor)
+            let old = try server.who().pid
+            #expect(try server.ask("cut") == "Operation not permitted")
+            kill(old, SIGKILL)
+            try server.errorLog.wait(for: "SGI0421")
+            #expect(try server.who().pid != old)
+            #expect(server.supervisor == supervisor)
+        }
+    }
+
     // MARK: Configuration
 
     @Test func groupThatIsRemovedAndComesBack() async throws {

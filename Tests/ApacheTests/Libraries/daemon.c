@@ -10,6 +10,7 @@
  * end N        ends with this status; 0 and above 128: by signal N - 128
  * say C        this byte to the supervisor
  * start        a process that outlives this one
+ * cut          "cut" if it can take the memory away that it shares with the supervisor, or why not
  * reach PATH   "reached", or why this process cannot connect there
  *
  * Variables say what is wrong with it:
@@ -38,6 +39,7 @@
 
 #define LISTENER 3
 #define READY 4
+#define BOARD 5
 
 static atomic_int active, served;
 static atomic_bool ends;
@@ -120,6 +122,8 @@ static size_t answer_to(char *line, char *answer, size_t size)
     if (space) *space = '\0';
     if (!strcmp(line, "who")) return who(answer, size);
     if (!strcmp(line, "env")) return (size_t)snprintf(answer, size, "%s", getenv(rest) ? getenv(rest) : "(none)");
+    if (!strcmp(line, "cut"))
+        return (size_t)snprintf(answer, size, "%s", ftruncate(BOARD, 0) ? strerror(errno) : "cut");
     if (!strcmp(line, "reach")) return (size_t)snprintf(answer, size, "%s", reach(rest));
     if (!strcmp(line, "sleep")) nap(number);
     else if (!strcmp(line, "burn")) burn(number);
