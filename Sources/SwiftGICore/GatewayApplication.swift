@@ -26,6 +26,11 @@ public protocol ApplicationLifecycle: Sendable {
     /// Whether the application sets up swift-log itself. By default the server does, so that
     /// every `Logger` writes to its error log; swift-log permits that once per process.
     static var bootstrapsLogging: Bool { get }
+
+    /// What adds metadata of the current task to each line of swift-log, where the server sets it up: the
+    /// ids of a trace, for instance. Asked once, before `init`; of several applications in a process the
+    /// first that is started counts.
+    static var metadataProvider: Logger.MetadataProvider? { get }
 }
 
 extension ApplicationLifecycle {
@@ -37,6 +42,9 @@ extension ApplicationLifecycle {
 
     /// `false`: the server's error log is swift-log's backend.
     public static var bootstrapsLogging: Bool { false }
+
+    /// `nil`: nothing is added.
+    public static var metadataProvider: Logger.MetadataProvider? { nil }
 }
 
 /// An application of the gateway contract with a life of its own beside the requests.

@@ -29,10 +29,11 @@ extension GatewayHost {
 
     /// Makes the server's log the backend of every logger. swift-log traps on a second call, so
     /// only the process's first does it.
-    package func bootstrapLogging() {
+    package func bootstrapLogging(metadataProvider: Logger.MetadataProvider? = nil) {
         let isFirst = isLoggingUp.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged
         guard isFirst else { return }
-        LoggingSystem.bootstrap({ self.logHandler(label: $0, metadataProvider: $1) }, metadataProvider: nil)
+        LoggingSystem.bootstrap(
+            { self.logHandler(label: $0, metadataProvider: $1) }, metadataProvider: metadataProvider)
     }
 }
 

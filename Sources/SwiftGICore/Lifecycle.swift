@@ -5,17 +5,20 @@ package struct LivingApplication: Sendable {
     package let entry: RunningApplication.Entry
     package let run: @Sendable () async throws -> Void
     package let shutdown: @Sendable () async throws -> Void
+    /// Called when `run` goes on although most of the time to end is over.
+    package let hurry: @Sendable () -> Void
 
     /// Sees, and may replace, what `start` is about to let run.
     package static let observer = Mutex<(@Sendable (LivingApplication, any GatewayHost) -> LivingApplication)?>(nil)
 
     package init(
         _ entry: RunningApplication.Entry, run: @escaping @Sendable () async throws -> Void,
-        shutdown: @escaping @Sendable () async throws -> Void
+        shutdown: @escaping @Sendable () async throws -> Void, hurry: @escaping @Sendable () -> Void = {}
     ) {
         self.entry = entry
         self.run = run
         self.shutdown = shutdown
+        self.hurry = hurry
     }
 
     /// Makes an application, waits until it is made, and lets it run.
@@ -54,10 +57,11 @@ package struct LivingApplication: Sendable {
         }
         let stop = Signal()
         let stopped = Signal()
+        let patience = Atomic<UInt32>(0)
         do {
             try DetachedThread.start {
                 stop.wait()
-                let done = Handover<Void>()
+                let done = Signal()
                 Task.detached {
                     run.cancel()
                     await run.value
@@ -66,9 +70,12 @@ package struct LivingApplication: Sendable {
                     } catch {
                         host.log(.error, "SGI0212: shutdown() of the application failed: \(error)")
                     }
-                    done.give(())
+                    done.post()
                 }
-                done.take()
+                if !done.wait(milliseconds: patience.load(ordering: .acquiring)) {
+                    living.hurry()
+                    done.wait()
+                }
                 stopped.post()
             }
         } catch {
@@ -76,6 +83,7 @@ package struct LivingApplication: Sendable {
             throw error
         }
         return RunningApplication(living.entry) { grace in
+            patience.store(grace / 3 * 2, ordering: .releasing)
             stop.post()
             if !stopped.wait(milliseconds: grace) {
                 host.log(.error, "SGI0213: the application did not end within \(grace) ms")
@@ -93,7 +101,7 @@ package enum Lifecycle<Hosted: ApplicationLifecycle> {
     package static func start(
         _ host: some GatewayHost, entry: @escaping @Sendable (Hosted) -> RunningApplication.Entry
     ) throws -> RunningApplication {
-        if !Hosted.bootstrapsLogging { host.bootstrapLogging() }
+        if !Hosted.bootstrapsLogging { host.bootstrapLogging(metadataProvider: Hosted.metadataProvider) }
         return try LivingApplication.start(host, label: "\(Hosted.self)") { startup in
             let hosted = try await Hosted(startup)
             return LivingApplication(entry(hosted), run: hosted.run, shutdown: hosted.shutdown)

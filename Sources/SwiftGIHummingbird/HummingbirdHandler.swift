@@ -64,6 +64,12 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
     ) async throws {
         var head = response.head
         for name in HTTPField.Name.connectionFields { head.headerFields[name] = nil }
+        // Hummingbird gives every response a length: 0 where there is no content to describe (RFC 9110,
+        // sections 8.6 and 15.4.5).
+        if head.status.code == 204 || head.status.code == 304 {
+            head.headerFields[.contentLength] = nil
+            head.headerFields[.contentType] = nil
+        }
         try await response.body.write(GatewayBodyWriter(head, response.body.contentLength, sender))
     }
 }

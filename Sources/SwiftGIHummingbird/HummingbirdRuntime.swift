@@ -16,7 +16,8 @@ enum HummingbirdRuntime {
         let ready = Ready()
         let start = StartService(processes: application.processesRunBeforeServerStart, ready: ready)
         // No signals: they are the server's. No limit to a cancellation: what ServiceGroup does behind
-        // it ends the process. The server bounds the time by itself.
+        // it ends the process. The server bounds the time by itself, and before it is over services are
+        // cancelled that a graceful shutdown has not ended.
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: application.services + [start], gracefulShutdownSignals: [], cancellationSignals: [],
@@ -41,6 +42,8 @@ enum HummingbirdRuntime {
             }
         } shutdown: {
             handler.inbound.discard()
+        } hurry: {
+            run.cancel()
         }
     }
 }

@@ -26,7 +26,7 @@ extension Validator {
                 defer { isOver.set() }
                 complain(unless: isOver, patience, "shutdown() has not returned within \(patience)", log)
                 try await life.shutdown()
-            })
+            }, hurry: life.hurry)
     }
 
     private func complain(

@@ -19,7 +19,7 @@ public import SwiftGICore
 /// | A4 | the body is as long as `Content-Length` says |
 /// | A5 | there is a `Content-Type` exactly where there is content |
 /// | A6 | nothing is left on the thread or in the environment variables for a next request |
-/// | A7 | input, errors and writer are used on the request's thread, and not behind its end |
+/// | A7 | input, errors and writer of an application are used on the request's thread, and not behind its end |
 /// | A8 | working directory, user, standard descriptors and signal handlers are left alone |
 /// | A9 | `run` returns when its task is cancelled, and `shutdown` soon; with `SWIFTGI_VALIDATE=1` |
 /// | A10 | a trap is logged with all requests that the process was serving |
@@ -46,9 +46,13 @@ public struct Validator: CommonMiddleware {
                     try startResponse(status, fields, error)
                 }
             }
-            if let change = thread.change { throw ValidationError("A6", change) }
-            if let change = process.change { throw ValidationError("A8", change) }
+            if let violation = violation(thread, process) { throw violation }
             try response.checkReturn(of: body)
+            // Behind its end the response can't fail any more.
+            let exchange = environ.exchange
+            environ.onFinish { [unowned exchange] in
+                if let violation = violation(thread, process) { exchange.logApart(.error, "\(violation)") }
+            }
             return response.counted(body)
         }
     }
@@ -73,9 +77,13 @@ public struct Validator: CommonMiddleware {
                 if let violation = response.violation { throw violation }
                 throw error
             }
-            if let change = thread.change { throw ValidationError("A6", change) }
-            if let change = process.change { throw ValidationError("A8", change) }
+            if let violation = violation(thread, process) { throw violation }
             try response.checkReturn()
         }
+    }
+
+    private func violation(_ thread: ThreadState, _ process: ProcessState) -> ValidationError? {
+        if let change = thread.change { return ValidationError("A6", change) }
+        return process.change.map { ValidationError("A8", $0) }
     }
 }

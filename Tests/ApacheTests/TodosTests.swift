@@ -15,7 +15,7 @@ struct TodosTests {
         try Applications.addFramework("Todos")
         return Configuration(
             "SwiftGIScriptAlias /list ${apps}/libTodos.so", mpm: mpm, children: children,
-            environment: ["TODOS": "${root}/database/todos.sqlite"]
+            environment: ["TODOS": "${root}/database/todos.sqlite", "SWIFTGI_VALIDATE": "1"]
         ).preparing { try makeDirectory("\($0)/database", mode: 0o777) }
     }
 

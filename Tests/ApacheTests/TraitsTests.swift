@@ -92,6 +92,31 @@ struct TraitsTests {
         }
     }
 
+    /// A head that an error replaces is not counted, a body that fails is; and the log has the ids of the
+    /// trace in it.
+    @Test(arguments: contracts)
+    func failuresAreCountedAndTraced(_ contract: String) async throws {
+        try Applications.addFramework("Traits")
+        let configuration = Configuration("SwiftGIScriptAlias / ${apps}/libTraits.so")
+        try await withServer(configuration, expecting: ["SGI0201", "Failure()"]) { server in
+            #expect(try server.get("/\(contract)/replaced").status == 500)
+            let fields = ["in-memory-trace-id: t2", "in-memory-span-id: s2"]
+            #expect(throws: WireError.self) { try server.get("/\(contract)/late", fields) }
+            try wait("the request to end") { server.errorLog.lines(with: "SGI0201").count >= 1 }
+            let line = try #require(server.errorLog.lines(with: "in the body").first)
+            #expect(line.message.contains("trace=t2"), "\(line)")
+            let metrics = try server.get("/metrics").text
+            for line in [
+                "swiftgi_requests_total method=GET,status=500,application=replaced 1\n",
+                "swiftgi_requests_total method=GET,status=200,application=late 1\n",
+                "swiftgi_request_errors_total application=late 1\n",
+            ] { #expect(metrics.contains(line), "\(metrics)") }
+            #expect(!metrics.contains("status=200,application=replaced"), "\(metrics)")
+            let spans = try server.get("/spans").text.split(separator: "\n")
+            #expect(spans.contains("GET t2 s2 1"), "\(spans)")
+        }
+    }
+
     @Test(arguments: contracts)
     func requestsAreCountedAndTraced(_ contract: String) async throws {
         try Applications.addFramework("Traits")

@@ -44,8 +44,17 @@ struct ValidatorConformanceTests {
 
     @Test("Handlers under the validator", arguments: ConformanceTests.cases(.suspended))
     func handlers(_ conformanceCase: ConformanceCase) async throws {
+        try await handlers(conformanceCase, .suspended)
+    }
+
+    @Test("Handlers under the validator, on the server's thread", arguments: ConformanceTests.cases(.attached))
+    func attachedHandlers(_ conformanceCase: ConformanceCase) async throws {
+        try await handlers(conformanceCase, .attached)
+    }
+
+    private func handlers(_ conformanceCase: ConformanceCase, _ contract: ConformanceContract) async throws {
         guard Self.excludedForHandlers[conformanceCase.name] == nil else { return }
-        try await run(conformanceCase, .suspended, Self.handlersBreaches)
+        try await run(conformanceCase, contract, Self.handlersBreaches)
     }
 
     private func run(

@@ -210,6 +210,28 @@ struct LifecycleTests {
         #expect(subject.host.log == [])
     }
 
+    @Test("What goes on although most of the grace period is over is told to hurry", arguments: [true, false])
+    func hurry(_ isSlow: Bool) async throws {
+        let (hurries, hurry) = AsyncStream.makeStream(of: Void.self)
+        let host = FakeHost(mode: "daemon", software: software)
+        let hosted = HostedApplication { host in
+            try LivingApplication.start(host, label: "slow") { _ in
+                LivingApplication(
+                    .application { _, _ in .empty },
+                    run: {
+                        // Not cancelled with its task.
+                        if isSlow { await Task.detached { for await _ in hurries { break } }.value }
+                    }, shutdown: {}, hurry: { hurry.yield() })
+            }
+        }
+        let table = hosted.makeTable(name: "slow")
+        #expect(await onServerThread { table.pointee.start(table.pointee.application, host.table) } == SWIFTGI_OK)
+        await onServerThread { table.pointee.stop(table.pointee.application, isSlow ? 3000 : 60_000) }
+        #expect(host.log == [])
+        hurry.finish()
+        if !isSlow { for await _ in hurries { Issue.record("told although it was done") } }
+    }
+
     @Test("Nobody waits longer than the grace period", arguments: [0, 50, 1200] as [UInt32])
     func grace(_ milliseconds: UInt32) async {
         let subject = Subject(Stubborn.self)

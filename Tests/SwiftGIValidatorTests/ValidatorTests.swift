@@ -189,6 +189,32 @@ private func memoryFile(_ count: Int) -> Int32 {
         #expect(response.status == .internalServerError || response.isAborted)
     }
 
+    @Test("A breach of a body behind its head is found and named", arguments: [true, false])
+    func lateBreach(_ isPush: Bool) {
+        let directory = open(".", O_RDONLY)
+        defer {
+            fchdir(directory)
+            close(directory)
+        }
+        let application: Application = { _, startResponse in
+            try startResponse(.ok, html, nil)
+            if isPush {
+                return .push { writer in
+                    chdir("/")
+                    try writer.write("x")
+                }
+            }
+            var pieces: [[UInt8]] = [[1], [2]]
+            return .pull {
+                chdir("/")
+                return pieces.popLast()
+            }
+        }
+        let response = MemoryGateway(Validator().wrap(application)).respond(to: MemoryRequest())
+        #expect(response.status == .ok && !response.isAborted)
+        #expect(response.log.contains { $0.message.contains("breaks rule A8: ") }, "\(response.log)")
+    }
+
     @Test("What keeps the rules passes unchanged")
     func sound() {
         let sound: [Application] = [

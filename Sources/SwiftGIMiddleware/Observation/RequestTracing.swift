@@ -13,25 +13,28 @@ public struct RequestTracing: CommonMiddleware {
     /// Spans for requests.
     public init() {}
 
-    /// The application, in a span that ends when it returns.
+    /// The application, in a span that ends when the request does: what a pull or push body runs is in it.
     public func wrap(_ application: @escaping Application) -> Application {
         { environ, startResponse in
             let span = startSpan(environ.method, environ.headers)
-            defer { span.end() }
-            var body: Body?
-            do {
-                try ServiceContext.$current.withValue(span.context) {
-                    body = try application(&environ) { status, fields, error in
-                        try startResponse(status, fields, error)
-                        Self.finish(span, status)
-                    }
+            environ.onFinish { span.end() }
+            func within(_ work: () throws -> Void) throws {
+                do {
+                    try ServiceContext.$current.withValue(span.context, operation: work)
+                } catch {
+                    span.recordError(error)
+                    span.setStatus(SpanStatus(code: .error))
+                    throw error
                 }
-            } catch {
-                span.recordError(error)
-                span.setStatus(SpanStatus(code: .error))
-                throw error
             }
-            return body.take() ?? .empty
+            var body: Body?
+            try within {
+                body = try application(&environ) { status, fields, error in
+                    try startResponse(status, fields, error)
+                    Self.finish(span, status)
+                }
+            }
+            return (body.take() ?? .empty).run(inside: within)
         }
     }
 

@@ -15,7 +15,7 @@ public func buildApplication(
     let heart = Heart()
     var application = Application(
         router: buildRouter(directory: directory, heart: heart),
-        configuration: .init(address: address, serverName: "Hummingbird"), services: [heart],
+        configuration: .init(address: address, serverName: "Hummingbird"), services: [heart, Stubborn()],
         logger: Logger(label: "template"))
     application.beforeServerStarts {
         try await heart.waitUntilBeating()
@@ -25,7 +25,7 @@ public func buildApplication(
 }
 
 private func buildRouter(directory: String, heart: Heart) -> Router<TemplateContext> {
-    let router = Router(context: TemplateContext.self)
+    let router = Router(context: TemplateContext.self, options: .autoGenerateHeadEndpoints)
     router.addMiddleware {
         LogRequestsMiddleware(.debug)
         ResponseHeader()

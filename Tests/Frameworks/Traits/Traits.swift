@@ -11,6 +11,12 @@ import Tracing
 struct Traits: GatewayApplication {
     let application: Application
 
+    static var metadataProvider: Logger.MetadataProvider? {
+        Logger.MetadataProvider {
+            ServiceContext.current?.inMemorySpanContext.map { ["trace": "\($0.traceID)"] } ?? [:]
+        }
+    }
+
     init(_ startup: Startup) async throws {
         let metrics = TestMetrics()
         MetricsSystem.bootstrap(metrics)
@@ -36,6 +42,14 @@ struct Traits: GatewayApplication {
             handlers["/async/\(name)"] = ApplicationHandler(asyncVisit).wrapped(
                 by: RequestTracing(), RequestMetrics(application: "traits"), sessions)
         }
+        applications["/gateway/replaced"] = wrapped(
+            replaced, by: RequestTracing(), RequestMetrics(application: "replaced"), ErrorPages())
+        handlers["/async/replaced"] = ApplicationHandler { request in
+            try change(request)
+        }.wrapped(by: RequestTracing(), RequestMetrics(application: "replaced"), ErrorPages())
+        applications["/gateway/late"] = wrapped(late, by: RequestTracing(), RequestMetrics(application: "late"))
+        handlers["/async/late"] = ApplicationHandler { _ in asyncLate }.wrapped(
+            by: RequestTracing(), RequestMetrics(application: "late"))
         application = Mount(applications).adding(Mount(handlers: handlers)).application
     }
 
@@ -63,6 +77,35 @@ struct Traits: GatewayApplication {
 @c public func swiftgi_application() -> ApplicationTable { export(Traits.self) }
 
 private struct Failure: Error {}
+
+/// A head, and then a failure that replaces it.
+private let replaced: Application = { _, startResponse in
+    try startResponse(.ok, [.contentType: "text/plain"], nil)
+    throw Failure()
+}
+
+private func change(_ request: Request) throws -> Response {
+    Response(headers: [.contentType: "text/plain"], body: .stream { _ in throw Failure() })
+}
+
+/// A body that fails behind its first piece, and says in the log where it belongs.
+private let late: Application = { _, startResponse in
+    try startResponse(.ok, [.contentType: "text/plain"], nil)
+    return .push { writer in
+        Logger(label: "traits").notice("in the body")
+        try writer.write("part")
+        throw Failure()
+    }
+}
+
+private let asyncLate = Response(
+    headers: [.contentType: "text/plain"],
+    body: .stream { writer in
+        Logger(label: "traits").notice("in the body")
+        var writer = writer
+        try await writer.write(Array("part".utf8))
+        throw Failure()
+    })
 
 /// What a request does to its session, by the last part of its path.
 private func change(_ session: Session?, _ action: String) throws -> String {
