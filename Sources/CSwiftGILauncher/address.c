@@ -61,8 +61,8 @@ static bool listen_unix(launch_options *options, const char *path)
     mode_t mask = 0;
     int result;
 
-    if (length == 0 || length >= sizeof(address.sun_path))
-        return refuse(options, "the path is too long");
+    if (length == 0) return refuse(options, "there is no path");
+    if (length >= sizeof(address.sun_path)) return refuse(options, "the path is too long");
     memcpy(address.sun_path, path, length + 1);
     if (!remove_stale(&address, size)) return refuse(options, strerror(errno));
     options->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -97,6 +97,11 @@ static bool listen_inet(launch_options *options, const char *text)
     if (!colon || !colon[1]) {
         return refuse(options,
                       "it is none of unix:/path, host:port, [address]:port, :port, fd:N");
+    }
+    /* getaddrinfo() takes the number that is left when 65536 is taken off. */
+    if (strspn(colon + 1, "0123456789") == strlen(colon + 1)
+        && (strlen(colon + 1) > 5 || atoi(colon + 1) > 65535)) {
+        return refuse(options, "ports end at 65535");
     }
     length = (size_t)(colon - text);
     if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {

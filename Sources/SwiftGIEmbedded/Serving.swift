@@ -44,7 +44,14 @@ extension HostedApplication {
         // Before there is another thread: each takes on the mask of the one that starts it.
         let stop = options.stop >= 0 ? options.stop : swiftgi_stop_signals()
         guard stop >= 0 else { throw GatewayError(.output, "signalfd: \(unsafe String(cString: strerror(errno)))") }
-        let server = try GatewayServer(running, host, options.server, listener: options.listener, stop: stop)
+        var serverOptions = options.server
+        serverOptions.webServers = try serverOptions.webServers.map { text in
+            guard let address = Address.canonical(text) else {
+                throw GatewayError(.output, "FCGI_WEB_SERVER_ADDRS: '\(text)' is no address")
+            }
+            return address
+        }
+        let server = try GatewayServer(running, host, serverOptions, listener: options.listener, stop: stop)
         switch try server.run(ready: options.ready, reached: options.reached) {
         case .done: return SWIFTGI_EXIT_OK.status
         case .unfinished: return SWIFTGI_EXIT_UNFINISHED.status
@@ -140,7 +147,9 @@ private struct ServeOptions {
         }
         server.rules.alwaysHasLength = server.protocolName == .scgi
         if let addresses = unsafe getenv("FCGI_WEB_SERVER_ADDRS"), server.protocolName == .fastCGI {
-            server.webServers = unsafe String(cString: addresses).split(separator: ",").map { String($0) }
+            server.webServers = unsafe String(cString: addresses).split(separator: ",").map {
+                String($0.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+            }
         }
         self.server = server
         let mode = unsafe options.mode.text

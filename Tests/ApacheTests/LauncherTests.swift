@@ -38,6 +38,10 @@ struct LauncherTests {
         arguments: [
             (["--fastcgi", "nonsense"], "Hello", "SGI0351"),
             (["--fastcgi", "unix:/no/such/directory/s"], "Hello", "SGI0351"),
+            (["--fastcgi", "unix:"], "Hello", "there is no path"),
+            (["--scgi", "127.0.0.1:65536"], "Hello", "ports end at 65535"),
+            (["--scgi", "127.0.0.1:99999999999"], "Hello", "ports end at 65535"),
+            (["--fastcgi", "unix:/tmp/never-made", "--socket-group", "nobody-is-this"], "Hello", "there is no such group"),
             (["--fastcgi", "fd:0"], "Hello", "SGI0351"), (["--cgi"], "NoSuch", "SGI0353"),
             (["--fastcgi", "127.0.0.1:0", "--processes", "2"], "NoSuch", "SGI0353"),
             (["--fastcgi", "127.0.0.1:0"], "ThrowsAtStart", "SGI0210"),
@@ -46,6 +50,48 @@ struct LauncherTests {
         let result = try Command.run(Paths.launcher, arguments + [Applications.path(library)])
         #expect(result.status == 69)
         #expect(result.errors.contains(id))
+    }
+
+    @Test(
+        "FCGI_WEB_SERVER_ADDRS says who may connect", arguments: [("10.9.9.9, 127.0.0.1 ,::1", true), ("10.9.9.9", false)])
+    func webServers(_ addresses: String, _ isWelcome: Bool) throws {
+        let port = Ports.next()
+        let launched = try Launched(
+            "Hello", ["--fastcgi", "127.0.0.1:\(port)"], address: "\(port)",
+            environment: ["FCGI_WEB_SERVER_ADDRS": addresses])
+        #expect(try answer("127.0.0.1:\(port)").hasSuffix("Hello, world!\n") == isWelcome)
+        let result = try launched.stop()
+        #expect(result.status == 0)
+        #expect(result.errors.contains("SGI0301: connection from 127.0.0.1 refused") != isWelcome, "\(result)")
+    }
+
+    @Test("FCGI_WEB_SERVER_ADDRS has to be addresses")
+    func webServersAreAddresses() throws {
+        let result = try Command.run(
+            Paths.launcher, ["--fastcgi", "127.0.0.1:0", Applications.path("Hello")],
+            environment: ["FCGI_WEB_SERVER_ADDRS": "127.0.0.1,bogus"])
+        #expect(result.status == 69)
+        #expect(result.errors.contains("SGI0300") && result.errors.contains("'bogus' is no address"), "\(result)")
+    }
+
+    @Test(
+        "What is wrong with a CGI request is answered, and the program's status says so",
+        arguments: [
+            ("x", [], "", "400"), ("-1", [], "", "400"), ("99999999999999999999", [], "", "400"),
+            ("4", ["--max-body", "3"], "body", "413"), ("5", [], "body", "400"),
+        ] as [(String, [String], String, String)])
+    func malformedCGI(_ length: String, _ options: [String], _ body: String, _ status: String) throws {
+        let environment = [
+            "GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "POST", "SCRIPT_NAME": "/x", "PATH_INFO": "/collect",
+            "CONTENT_LENGTH": length,
+        ]
+        let input = "\(Paths.temporary)/launcher-\(UUID().uuidString.prefix(8)).body"
+        try writeFile(input, body)
+        let words = [Paths.launcher, "--cgi"] + options + [Applications.path("Behaviour")]
+        let result = try Command.run(
+            "/bin/sh", ["-c", "exec \"$@\" < \(input)", "sh"] + words, environment: environment)
+        #expect(result.output.hasPrefix("Status: \(status)"), "\(result)")
+        #expect(result.status == 70, "\(result)")
     }
 
     @Test("As a CGI program it is recognised, and the client's words are no arguments")

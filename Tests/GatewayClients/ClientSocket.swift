@@ -62,6 +62,19 @@ package final class ClientSocket: @unchecked Sendable {
     /// The descriptor that came first of those that were not taken, or `nil`. The caller closes it.
     package func takeDescriptor() -> Int32? { descriptors.isEmpty ? nil : descriptors.removeFirst() }
 
+    /// Whether the system takes something within so many milliseconds.
+    package func canSend(within milliseconds: Int32) -> Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        return poll(&entry, 1, milliseconds) == 1
+    }
+
+    /// Sends what the system takes at once.
+    ///
+    /// - Returns: How many bytes.
+    package func sendNow(_ bytes: [UInt8]) -> Int {
+        max(0, Glibc.send(descriptor, bytes, bytes.count, Int32(truncatingIfNeeded: MSG_NOSIGNAL | MSG_DONTWAIT)))
+    }
+
     package func endSending() { shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_WR)) }
 
     /// The next bytes; none at the end. A reset is an end, too.

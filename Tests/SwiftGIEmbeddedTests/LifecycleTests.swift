@@ -134,6 +134,11 @@ private struct Subject: @unchecked Sendable {
         self.host = host
     }
 
+    init(_ host: FakeHost, _ start: @escaping HostedApplication.Start) {
+        table = HostedApplication(start).makeTable(name: "life")
+        self.host = host
+    }
+
     func start() async -> swiftgi_status {
         await onServerThread { table.pointee.start(table.pointee.application, host.table) }
     }
@@ -213,8 +218,7 @@ struct LifecycleTests {
     @Test("What goes on although most of the grace period is over is told to hurry", arguments: [true, false])
     func hurry(_ isSlow: Bool) async throws {
         let (hurries, hurry) = AsyncStream.makeStream(of: Void.self)
-        let host = FakeHost(mode: "daemon", software: software)
-        let hosted = HostedApplication { host in
+        let subject = Subject(FakeHost(mode: "daemon", software: software)) { host in
             try LivingApplication.start(host, label: "slow") { _ in
                 LivingApplication(
                     .application { _, _ in .empty },
@@ -224,10 +228,9 @@ struct LifecycleTests {
                     }, shutdown: {}, hurry: { hurry.yield() })
             }
         }
-        let table = hosted.makeTable(name: "slow")
-        #expect(await onServerThread { table.pointee.start(table.pointee.application, host.table) } == SWIFTGI_OK)
-        await onServerThread { table.pointee.stop(table.pointee.application, isSlow ? 3000 : 60_000) }
-        #expect(host.log == [])
+        #expect(await subject.start() == SWIFTGI_OK)
+        _ = await subject.stop(isSlow ? 3000 : 60_000)
+        #expect(subject.host.log == [])
         hurry.finish()
         if !isSlow { for await _ in hurries { Issue.record("told although it was done") } }
     }

@@ -204,14 +204,82 @@ struct FastCGIServerTests {
     @Test(
         "Roles: the ones that there are, and others", arguments: [(1, "RESPONDER"), (2, "AUTHORIZER"), (3, "FILTER")])
     func roles(_ number: UInt16, _ name: String) async throws {
-        try await withClient { client, _ in
+        try await withClient { client, server in
             try client.socket.send(request(1, "/role", role: number))
             if number != 2 { try client.socket.send(FastCGIClient.stdinEnd(1)) }
             #expect(try collect(client, ends: 1)[1]?.text == name)
-            try client.socket.send(request(1, "/role", role: 9))
-            #expect(try collect(client, ends: 1)[1]?.status == [0, 0, 0, 0, 3, 0, 0, 0])
+            for _ in 0..<3 {
+                try client.socket.send(request(1, "/role", role: 9))
+                #expect(try collect(client, ends: 1)[1]?.status == [0, 0, 0, 0, 3, 0, 0, 0])
+            }
+            #expect(server.log.filter { $0.message == "SGI0304: web server asks for role 9, which there is not" }.count == 1)
         }
     }
+
+    @Test("What a peer sends that reads no answers is not read without end", arguments: 0..<3)
+    func unread(_ kind: Int) async throws {
+        var options = ServerOptions()
+        options.ioTimeout = 600_000
+        try await withClient(options) { client, server in
+            var piece: [UInt8] = []
+            while piece.count < 65536 {
+                switch kind {
+                case 0: piece += [1, 99, 0, 0, 0, 0, 0, 0]
+                case 1: piece += [1, 9, 0, 0, 0, 16, 0, 0, 14, 0] + Array("FCGI_MAX_CONNS".utf8)
+                default: piece += FastCGIClient.begin(1, role: 1, keep: true) + [1, 2, 0, 1, 0, 0, 0, 0]
+                }
+            }
+            // It takes some, and what the system keeps between the two.
+            var sent = 0
+            while sent < 64 << 20, client.socket.canSend(within: 1000) {
+                sent += client.socket.sendNow(piece)
+            }
+            #expect(sent < 32 << 20)
+            // Who reads goes on.
+            client.socket.close()
+            let other = try FastCGIClient(path: server.socket.path)
+            try other.socket.send(request(1, "/next") + FastCGIClient.stdinEnd(1))
+            #expect(try collect(other, ends: 1)[1]?.text == "/next")
+        }
+    }
+
+    @Test("Of requests whose variables are still to come there is a limit")
+    func begun() async throws {
+        try await withClient { client, _ in
+            for id in 1...33 as ClosedRange<UInt16> {
+                try client.socket.send(FastCGIClient.begin(id, role: 1, keep: true))
+            }
+            #expect(try collect(client, ends: 1)[33]?.status == [0, 0, 0, 0, 2, 0, 0, 0])
+            let rest = (1...32 as ClosedRange<UInt16>).flatMap { id in
+                Array(request(id, "/\(id)").dropFirst(16)) + FastCGIClient.stdinEnd(id)
+            }
+            try client.socket.send(rest)
+            let all = try collect(client, ends: 32)
+            for id in 1...32 as ClosedRange<UInt16> { #expect(all[id]?.text == "/\(id)") }
+        }
+    }
+
+    @Test("A filter whose data is not all there is a 400")
+    func shortFilter() async throws {
+        try await withClient { client, _ in
+            let lengths = [("CONTENT_LENGTH", [0x33] as [UInt8]), ("FCGI_DATA_LENGTH", Array("100".utf8))]
+            try client.socket.send(request(1, "/read", role: 3, more: lengths))
+            var data: [UInt8] = []
+            let content: [UInt8] = [1, 2]
+            data.appendStream(.data, id: 1, content.span)
+            data.appendStreamEnd(.data, id: 1)
+            try client.socket.send(FastCGIClient.stdin(1, [7, 7, 7]) + FastCGIClient.stdinEnd(1) + data)
+            #expect(try collect(client, ends: 1)[1]?.text.contains("400 Bad Request") == true)
+        }
+    }
+
+    @Test(
+        "Addresses of web servers are compared as addresses",
+        arguments: [
+            ("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("0:0::0:1", "::1"), ("::ffff:10.0.0.1", "10.0.0.1"),
+            ("FE80::A", "fe80::a"), ("bogus", nil), ("", nil), ("127.0.0", nil), ("127.0.0.1:80", nil),
+        ] as [(String, String?)])
+    func addresses(_ text: String, _ canonical: String?) { #expect(Address.canonical(text) == canonical) }
 
     @Test("A filter reads the body, then the data")
     func filter() async throws {

@@ -11,6 +11,10 @@ import SwiftGICore
 
     /// What is buffered of a request's body before the connection is not read any more.
     static let highWater = 131_072
+    /// Bytes of answers that the peer does not take, from where on nothing more is read of it.
+    private static let mostPending = 1_048_576
+    /// Requests of a connection whose variables have begun to come.
+    private static let mostBegun = 32
     /// Below what it is read again.
     static let lowWater = 65536
     /// What is buffered of a request's body at most, when others read past it.
@@ -89,6 +93,7 @@ import SwiftGICore
     private var isDrained = false
     /// Nothing is sent any more; what comes is thrown away until the peer has closed, too.
     private var isLingering = false
+    private var hasAskedForOtherRole = false
     private var isRetired = false
     /// When it came to be what it is now: with a request half read, or closing.
     private var since = System.now
@@ -310,7 +315,9 @@ import SwiftGICore
             fail()
             return
         }
-        if requests.contains(where: { $0.buffered >= Self.highWater }) { isPaused = true }
+        if requests.contains(where: { $0.buffered >= Self.highWater }) || pending.count >= Self.mostPending {
+            isPaused = true
+        }
         monitor.notifyAll()
     }
 
@@ -401,12 +408,17 @@ import SwiftGICore
         guard find(id) == nil else { throw WireError("request \(id) begins while it is served") }
         guard let role = FastCGI.Role(rawValue: role) else {
             answerEnd(id, keepsConnection: keepsConnection, applicationStatus: 0, .unknownRole)
-            let message = "SGI0304: web server asks for a role that there is not"
-            server.host.write(.error, message, requestID: nil)
+            if !hasAskedForOtherRole {
+                let message = "SGI0304: web server asks for role \(role), which there is not"
+                server.host.write(.error, message, requestID: nil)
+            }
+            hasAskedForOtherRole = true
             return
         }
         guard !isClosing else { return answerEnd(id, keepsConnection: true, applicationStatus: 0, .cannotMultiplex) }
-        guard !(isExtended && isDrained), server.admitRequest() else {
+        guard !(isExtended && isDrained), requests.count(where: { !$0.hasStarted }) < Self.mostBegun,
+            server.admitRequest()
+        else {
             return answerEnd(id, keepsConnection: keepsConnection, applicationStatus: 0, .overloaded)
         }
         let request = ServerRequest(self, id: id, role: role, keepsConnection: keepsConnection)
@@ -540,7 +552,7 @@ import SwiftGICore
     ) throws(GatewayError) -> Int? {
         let (count, goesOn) = try monitor.withLock { () throws(GatewayError) -> (Int?, Bool) in
             let count = try unsafe request.take(into: buffer)
-            guard isPaused, !requests.contains(where: { $0.buffered > Self.lowWater }) else { return (count, false) }
+            guard isPaused, mayGoOn else { return (count, false) }
             isPaused = false
             return (count, true)
         }
@@ -602,6 +614,7 @@ import SwiftGICore
             awaitsRoom = false
             if isRegistered, !isRetired { server.poller.change(descriptor, Poller.readable, key: key) }
         }
+        if isPaused, mayGoOn { goOn() }
         closeIfDone()
     }
 
@@ -850,13 +863,20 @@ import SwiftGICore
         // elsewhere.
         if server.isDraining, request.isExtended { closeWayIn() }
         since = System.now
-        if isPaused, !requests.contains(where: { $0.buffered > Self.lowWater }) {
-            // What was not read of its body is passed over, by whoever comes along.
-            isPaused = false
-            if isRegistered, !isRetired {
-                server.poller.change(
-                    descriptor, Poller.readable | (awaitsRoom ? Poller.writable : 0), key: key)
-            }
+        // What was not read of its body is passed over, by whoever comes along.
+        if isPaused, mayGoOn { goOn() }
+    }
+
+    /// Whether there is room for what comes. The monitor is held.
+    private var mayGoOn: Bool {
+        pending.count < Self.mostPending && !requests.contains { $0.buffered > Self.lowWater }
+    }
+
+    /// Has the poller tell again of what is there to be read. The monitor is held.
+    private func goOn() {
+        isPaused = false
+        if isRegistered, !isRetired {
+            server.poller.change(descriptor, Poller.readable | (awaitsRoom ? Poller.writable : 0), key: key)
         }
     }
 
@@ -951,7 +971,10 @@ import SwiftGICore
             {
                 return fail()
             }
-            let isPartial = requests.contains { !$0.hasStarted } || (requests.isEmpty && !isBetweenRequests)
+            // An SCGI connection has come for one request.
+            let isPartial =
+                requests.contains { !$0.hasStarted }
+                || (requests.isEmpty && (scgi == nil ? !isBetweenRequests : !hasCarried && !isClosing))
             if isPartial, now - since > Int64(server.options.headerTimeout) {
                 let message = "SGI0305: web server did not send the variables of a request in time, connection closed"
                 server.host.write(.warning, message, requestID: nil)

@@ -609,10 +609,27 @@ package final class GatewayServer: Sendable {
 }
 
 /// Where a connection comes from.
-struct Address {
+package struct Address {
     let isTCP: Bool
     /// The address without its port; an IPv4 address as such even if it came to an IPv6 socket.
     let text: String
+
+    /// An address as it is compared, out of what people write; `nil` if it is none.
+    package static func canonical(_ text: String) -> String? {
+        for family in [AF_INET, AF_INET6] {
+            // Large enough for either.
+            var address = in6_addr()
+            guard unsafe inet_pton(family, text, &address) == 1 else { continue }
+            var written = [CChar](repeating: 0, count: 64)
+            guard unsafe inet_ntop(family, &address, &written, socklen_t(written.count)) != nil else { return nil }
+            return ofIPv4(String(decoding: written.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+        }
+        return nil
+    }
+
+    private static func ofIPv4(_ address: String) -> String {
+        address.hasPrefix("::ffff:") && address.contains(".") ? String(address.dropFirst(7)) : address
+    }
 
     static func ofPeer(_ descriptor: Int32) -> Address {
         var storage = sockaddr_storage()
@@ -633,6 +650,6 @@ struct Address {
         }
         guard result == 0 else { return Address(isTCP: true, text: "") }
         let address = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return Address(isTCP: true, text: address.hasPrefix("::ffff:") ? String(address.dropFirst(7)) : address)
+        return Address(isTCP: true, text: ofIPv4(address))
     }
 }

@@ -28,12 +28,17 @@ extension RequestVariables {
 
     /// How many bytes the body has; `nil` if nobody says so.
     var contentLength: Int64? {
-        get throws(WireError) {
-            guard let value = find("CONTENT_LENGTH") else { return nil }
-            guard let count = bytes.span.extracting(value).decimal else {
-                throw WireError("a CONTENT_LENGTH that is no number")
-            }
-            return count
-        }
+        get throws(WireError) { try length("CONTENT_LENGTH") }
+    }
+
+    /// What a filter gets behind the body.
+    var dataLength: Int64? {
+        get throws(WireError) { try length("FCGI_DATA_LENGTH") }
+    }
+
+    private func length(_ name: StaticString) throws(WireError) -> Int64? {
+        guard let value = find(name) else { return nil }
+        guard let count = bytes.span.extracting(value).decimal else { throw WireError("a \(name) that is no number") }
+        return count
     }
 }

@@ -109,7 +109,11 @@ import Synchronization
             if id != 0, role == .authorizer { isInputEnded = true }
             variables.normalizeLength(gateway.options.rules)
             let length = try variables.contentLength
-            expected = role == .filter ? nil : length ?? (id == 0 ? 0 : nil)
+            expected = length ?? (id == 0 ? 0 : nil)
+            if role == .filter {
+                let both = try variables.dataLength.map { (length ?? 0).addingReportingOverflow($0) }
+                expected = both.map { $0.overflow ? .max : $0.partialValue }
+            }
         }
         if let expected, let limit = gateway.options.maxBodySize, expected > limit {
             inputError = GatewayError(.bodyTooLarge, "\(expected) bytes")
