@@ -170,7 +170,8 @@ static swiftgi_status read_body(swiftgi_request *x, void *buffer, size_t capacit
                                 size_t *count, apr_read_type_e block)
 {
     /* To know whether there is anything to wait for; see was_reset(). */
-    apr_read_type_e kind = x->r->connection->master && !x->has_waited ? APR_NONBLOCK_READ : block;
+    apr_read_type_e kind =
+        x->r->connection->master && !x->has_waited ? APR_NONBLOCK_READ : block;
     apr_status_t rv;
 
     *count = 0;

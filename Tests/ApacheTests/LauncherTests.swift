@@ -41,7 +41,10 @@ struct LauncherTests {
             (["--fastcgi", "unix:"], "Hello", "there is no path"),
             (["--scgi", "127.0.0.1:65536"], "Hello", "ports end at 65535"),
             (["--scgi", "127.0.0.1:99999999999"], "Hello", "ports end at 65535"),
-            (["--fastcgi", "unix:/tmp/never-made", "--socket-group", "nobody-is-this"], "Hello", "there is no such group"),
+            (
+                ["--fastcgi", "unix:/tmp/never-made", "--socket-group", "nobody-is-this"], "Hello",
+                "there is no such group"
+            ),
             (["--fastcgi", "fd:0"], "Hello", "SGI0351"), (["--cgi"], "NoSuch", "SGI0353"),
             (["--fastcgi", "127.0.0.1:0", "--processes", "2"], "NoSuch", "SGI0353"),
             (["--fastcgi", "127.0.0.1:0"], "ThrowsAtStart", "SGI0210"),
@@ -53,7 +56,8 @@ struct LauncherTests {
     }
 
     @Test(
-        "FCGI_WEB_SERVER_ADDRS says who may connect", arguments: [("10.9.9.9, 127.0.0.1 ,::1", true), ("10.9.9.9", false)])
+        "FCGI_WEB_SERVER_ADDRS says who may connect",
+        arguments: [("10.9.9.9, 127.0.0.1 ,::1", true), ("10.9.9.9", false)])
     func webServers(_ addresses: String, _ isWelcome: Bool) throws {
         let port = Ports.next()
         let launched = try Launched(

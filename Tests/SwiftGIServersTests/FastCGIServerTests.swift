@@ -212,7 +212,9 @@ struct FastCGIServerTests {
                 try client.socket.send(request(1, "/role", role: 9))
                 #expect(try collect(client, ends: 1)[1]?.status == [0, 0, 0, 0, 3, 0, 0, 0])
             }
-            #expect(server.log.filter { $0.message == "SGI0304: web server asks for role 9, which there is not" }.count == 1)
+            #expect(
+                server.log.filter { $0.message == "SGI0304: web server asks for role 9, which there is not" }.count == 1
+            )
         }
     }
 
