@@ -235,6 +235,38 @@ struct HummingbirdTests {
         }
     }
 
+    /// Bodies of clients that don't read come to a stand, and hold no thread.
+    @Test(arguments: Configuration.Execution.allCases)
+    func clientsThatNeverRead(_ execution: Configuration.Execution) async throws {
+        try Applications.addFramework("HummingbirdEmbedded")
+        var configuration = Configuration(
+            "SwiftGIScriptAlias / ${apps}/libHummingbirdEmbedded.so\nAsyncRequestWorkerFactor 100", threads: 3,
+            environment: ["UPLOADS": "/tmp"])
+        configuration.execution = execution
+        try await withServer(configuration) { server in
+            let process = try #require(execution == .daemon ? server.daemons.first : server.children.first)
+            for _ in 0..<20 { #expect(try server.get("/hello/you").status == 200) }
+            let before = try #require(ProcessTable.memory("VmRSS", of: process))
+            let clients = try (0..<12).map { _ in
+                let client = try server.connect()
+                try client.request("GET /endless HTTP/1.1")
+                _ = try client.head()
+                return client
+            }
+            // Without an end to what is kept it would be more each time.
+            var last = before
+            try wait("the memory to stand still") {
+                for _ in 0..<50 { _ = try server.get("/hello/you") }
+                let now = ProcessTable.memory("VmRSS", of: process) ?? 0
+                defer { last = now }
+                return now == last
+            }
+            #expect(last - before < 12 * 1024, "\(last - before) KiB for 12 clients")
+            for client in clients { client.reset() }
+            #expect(try server.get("/hello/you").status == 200)
+        }
+    }
+
     /// A service that takes no notice of a graceful shutdown is cancelled before the time is over.
     @Test func stubbornServiceEnds() async throws {
         try Applications.addFramework("HummingbirdEmbedded")

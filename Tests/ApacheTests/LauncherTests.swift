@@ -91,11 +91,49 @@ struct LauncherTests {
         ]
         let input = "\(Paths.temporary)/launcher-\(UUID().uuidString.prefix(8)).body"
         try writeFile(input, body)
-        let words = [Paths.launcher, "--cgi"] + options + [Applications.path("Behaviour")]
         let result = try Command.run(
-            "/bin/sh", ["-c", "exec \"$@\" < \(input)", "sh"] + words, environment: environment)
+            Paths.launcher, ["--cgi"] + options + [Applications.path("Behaviour")], environment: environment,
+            input: input)
         #expect(result.output.hasPrefix("Status: \(status)"), "\(result)")
         #expect(result.status == 70, "\(result)")
+    }
+
+    @Test(
+        "Limits are what the options say",
+        arguments: [
+            ("Behaviour", "/collect", ["--max-body", "3"], "413"),
+            ("Behaviour", "/collect", ["--io-timeout", "200ms"], "408"),
+            ("Waiting", "/hold", ["--request-timeout", "200ms"], "504"),
+        ])
+    func limits(_ library: String, _ path: String, _ options: [String], _ status: String) throws {
+        let port = Ports.next()
+        let launched = try Launched(library, ["--scgi", "127.0.0.1:\(port)"] + options, address: "\(port)")
+        let client = try RawClient(port: port)
+        // With a body that does not come whole, but for the one whose handler reads none.
+        let hasBody = library == "Behaviour"
+        try client.send(
+            scgi(Self.request.merging(["PATH_INFO": path]) { $1 }, length: hasBody ? 4 : 0) + (hasBody ? "bod" : ""))
+        #expect(String(decoding: try client.rest(), as: UTF8.self).hasPrefix("Status: \(status)"))
+        #expect(try launched.stop().status == 0)
+    }
+
+    @Test("Requests that go on behind --grace are in the status; a socket belongs to --socket-group")
+    func grace() throws {
+        let socket = socketPath()
+        let group = try #require(getgrgid(getegid()).map { String(cString: $0.pointee.gr_name) })
+        let launched = try Launched(
+            "Behaviour", ["--scgi", "unix:\(socket)", "--grace", "100ms", "--socket-group", group], address: socket)
+        var status = stat()
+        #expect(stat(socket, &status) == 0 && status.st_gid == getegid())
+        let gate = socketPath()
+        let request = scgi(
+            Self.request.merging(["PATH_INFO": "/wait-for", "QUERY_STRING": "path=\(gate)"]) { $1 })
+        let client = Thread { _ = try? exchange(with: socket, request) }
+        client.start()
+        try wait("the request") { launched.command.errors.contains("waiting for") }
+        let result = try launched.stop()
+        #expect(result.status == 75, "\(result)")
+        try writeFile(gate, "")
     }
 
     @Test("As a CGI program it is recognised, and the client's words are no arguments")
@@ -264,11 +302,13 @@ struct LauncherTests {
         try end(command)
     }
 
-    @Test("A program of two lines runs behind mod_cgid and mod_fcgid")
-    func standaloneInHttpd() async throws {
+    @Test(
+        "A program of two lines runs behind mod_cgid, mod_cgi and mod_fcgid",
+        arguments: [("cgid", Configuration.MPM.event), ("cgi", .prefork)])
+    func standaloneInHttpd(_ cgi: String, _ mpm: Configuration.MPM) async throws {
         let lines = """
             ScriptAlias /cgi ${apps}/Standalone
-            ScriptSock ${root}/run/cgid
+            \(cgi == "cgid" ? "ScriptSock ${root}/run/cgid" : "")
             Alias /fcgid ${apps}/Standalone
             FcgidIPCDir ${root}/scratch
             FcgidProcessTableFile ${root}/scratch/shm
@@ -277,7 +317,7 @@ struct LauncherTests {
             Options +ExecCGI
             </Location>
             """
-        var configuration = Configuration(lines, modules: ["alias", "cgid", "fcgid"])
+        var configuration = Configuration(lines, mpm: mpm, modules: ["alias", cgi, "fcgid"])
         configuration.loadsModule = false
         configuration.logLevel = "info"
         _ = Applications.standalone
@@ -295,8 +335,8 @@ struct LauncherTests {
     private func askSCGI(_ socket: String) throws -> String { try exchange(with: socket, scgi(Self.request)) }
 
     /// A request without a body, as SCGI has it.
-    private func scgi(_ request: [String: String]) -> String {
-        let variables = [("CONTENT_LENGTH", "0"), ("SCGI", "1")] + request.map { ($0.key, $0.value) }
+    private func scgi(_ request: [String: String], length: Int = 0) -> String {
+        let variables = [("CONTENT_LENGTH", "\(length)"), ("SCGI", "1")] + request.map { ($0.key, $0.value) }
         let header = variables.map { "\($0.0)\0\($0.1)\0" }.joined()
         return "\(header.utf8.count):\(header),"
     }

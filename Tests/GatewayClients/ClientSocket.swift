@@ -63,8 +63,13 @@ package final class ClientSocket: @unchecked Sendable {
     package func takeDescriptor() -> Int32? { descriptors.isEmpty ? nil : descriptors.removeFirst() }
 
     /// Whether the system takes something within so many milliseconds.
-    package func canSend(within milliseconds: Int32) -> Bool {
-        var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+    package func canSend(within milliseconds: Int32) -> Bool { isReady(for: POLLOUT, within: milliseconds) }
+
+    /// Whether something has come, or comes within so many milliseconds.
+    package func canReceive(within milliseconds: Int32) -> Bool { isReady(for: POLLIN, within: milliseconds) }
+
+    private func isReady(for event: Int32, within milliseconds: Int32) -> Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(event), revents: 0)
         return poll(&entry, 1, milliseconds) == 1
     }
 

@@ -458,6 +458,24 @@ struct FastCGIServerTests {
         }
     }
 
+    @Test("More connections than there may be wait until one goes")
+    func connections() async throws {
+        var options = ServerOptions()
+        options.maxConnections = 2
+        try await withClient(options) { first, server in
+            let second = try FastCGIClient(path: server.socket.path)
+            for client in [first, second] {
+                try client.socket.send(request(1, "/here") + FastCGIClient.stdinEnd(1))
+                #expect(try collect(client, ends: 1)[1]?.text == "/here")
+            }
+            let third = try FastCGIClient(path: server.socket.path)
+            try third.socket.send(request(1, "/third") + FastCGIClient.stdinEnd(1))
+            #expect(!third.socket.canReceive(within: 200))
+            second.socket.close()
+            #expect(try collect(third, ends: 1)[1]?.text == "/third")
+        }
+    }
+
     @Test("A peer that reads late gets all, and holds no thread of an asynchronous handler", arguments: [true, false])
     func late(_ isAsync: Bool) async throws {
         let large: AsyncApplication = { _ in

@@ -60,7 +60,13 @@ final class Command {
         var envp: [UnsafeMutablePointer<CChar>?] = all.map { strdup("\($0)=\($1)") } + [nil]
         defer { for string in argv + envp { free(string) } }
         var child = pid_t()
-        let error = posix_spawnp(&child, executable, &actions, &attributes, &argv, &envp)
+        var error = posix_spawnp(&child, executable, &actions, &attributes, &argv, &envp)
+        // Another test's process, between its fork and its exec, has the descriptor with which a program was
+        // written.
+        for _ in 0..<1000 where error == ETXTBSY {
+            usleep(5000)
+            error = posix_spawnp(&child, executable, &actions, &attributes, &argv, &envp)
+        }
         guard error == 0 else {
             throw Failure(description: "\(executable): \(String(cString: strerror(error)))")
         }

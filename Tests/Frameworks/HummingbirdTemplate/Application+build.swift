@@ -86,6 +86,15 @@ private func addStreams(_ router: Router<TemplateContext>) {
                 try await writer.finish(nil)
             })
     }
+    router.get("endless") { _, _ in
+        Response(
+            status: .ok,
+            body: ResponseBody { writer in
+                let piece = ByteBuffer(repeating: 0x78, count: 50_000)
+                while !Task.isCancelled { try await writer.write(piece) }
+                try await writer.finish(nil)
+            })
+    }
     router.get("known") { _, _ in
         Response(
             status: .ok, headers: [.contentType: "text/plain"],
