@@ -135,14 +135,14 @@ static int is_upgrade_to_websocket(request_rec *r)
            && ap_find_token(r->pool, connection, "upgrade");
 }
 
-/* Puts the address before the rest of the URL. */
-static void set_address(request_rec *r, const sgi_group *group, const char *address,
-                        const char *rest)
+/* Puts the address before the rest of the URL: a socket's path or a port, whatever the group has now.
+ * Around a restart the process is that of another generation. */
+static void set_address(request_rec *r, const char *address, const char *rest)
 {
     /* With this scheme mod_proxy_http forwards the field Upgrade. */
     const char *scheme = is_upgrade_to_websocket(r) ? "ws" : "http";
 
-    if (group->has_port) {
+    if (*address != '/') {
         r->filename = apr_pstrcat(r->pool, "proxy:", scheme, "://", address, rest, NULL);
         apr_table_unset(r->notes, SOCKET_NOTE);
         return;
@@ -165,7 +165,7 @@ static int serve(request_rec *r, const sgi_backend *backend)
         status = get_address(r, backend, address);
         if (status != OK) return status;
         if (strcmp(address, refused)) {
-            set_address(r, backend->group, address, rest);
+            set_address(r, address, rest);
             /* It has its turn since this module leaves what has the note. */
             status = ap_run_handler(r);
             /* 503 is mod_proxy's own here; a server's is one of r->status. After an Expect it

@@ -343,9 +343,14 @@ struct HTTPServerTests {
             let load = shortWaits(of: server)
             try FileManager.default.copyItem(atPath: "\(server.root)/server", toPath: "\(server.root)/next")
             let lines = configuration.lines.replacing(
-                "${root}/server --socket %{socket}", with: "${root}/next --port %{port}")
+                "${root}/server --socket %{socket}\"",
+                with: "${root}/next --port %{port}\" env=SERVER_GATE=${root}/scratch/gate")
             try server.writeConfiguration(lines)
             server.graceful()
+            // As long as the other is not ready the first serves, though it listens at a socket.
+            try server.waitUntilResumed(2)
+            for _ in 0..<20 { #expect(try server.get("/who").variables["arguments"] == first) }
+            try writeFile("\(server.root)/scratch/gate", "")
             try wait("the other program") {
                 try server.get("/who").variables["arguments"]?.hasPrefix("\(server.root)/next --port ") == true
             }
