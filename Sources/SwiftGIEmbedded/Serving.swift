@@ -147,8 +147,9 @@ private struct ServeOptions {
         }
         server.rules.alwaysHasLength = server.protocolName == .scgi
         if let addresses = unsafe getenv("FCGI_WEB_SERVER_ADDRS"), server.protocolName == .fastCGI {
+            // Blanks around an address are none of it; one within leaves no address.
             server.webServers = unsafe String(cString: addresses).split(separator: ",").map {
-                String($0.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+                $0.split(separator: " ").joined(separator: " ")
             }
         }
         self.server = server

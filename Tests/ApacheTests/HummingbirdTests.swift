@@ -211,15 +211,20 @@ struct HummingbirdTests {
         }
     }
 
-    /// What waits holds no thread.
-    @Test(arguments: Configuration.Execution.allCases)
-    func waitingHoldsNoThread(_ execution: Configuration.Execution) async throws {
+    /// The application with room for many connections, and few threads.
+    private static func threeThreads(_ execution: Configuration.Execution) throws -> Configuration {
         try Applications.addFramework("HummingbirdEmbedded")
         var configuration = Configuration(
             "SwiftGIScriptAlias / ${apps}/libHummingbirdEmbedded.so\nAsyncRequestWorkerFactor 100", threads: 3,
             environment: ["UPLOADS": "/tmp"])
         configuration.execution = execution
-        try await withServer(configuration) { server in
+        return configuration
+    }
+
+    /// What waits holds no thread.
+    @Test(arguments: Configuration.Execution.allCases)
+    func waitingHoldsNoThread(_ execution: Configuration.Execution) async throws {
+        try await withServer(Self.threeThreads(execution)) { server in
             let clients = try (0..<12).map { _ in
                 let client = try server.connect()
                 try client.request("GET /wait-for-close HTTP/1.1")
@@ -238,12 +243,7 @@ struct HummingbirdTests {
     /// Bodies of clients that don't read come to a stand, and hold no thread.
     @Test(arguments: Configuration.Execution.allCases)
     func clientsThatNeverRead(_ execution: Configuration.Execution) async throws {
-        try Applications.addFramework("HummingbirdEmbedded")
-        var configuration = Configuration(
-            "SwiftGIScriptAlias / ${apps}/libHummingbirdEmbedded.so\nAsyncRequestWorkerFactor 100", threads: 3,
-            environment: ["UPLOADS": "/tmp"])
-        configuration.execution = execution
-        try await withServer(configuration) { server in
+        try await withServer(Self.threeThreads(execution)) { server in
             let process = try #require(execution == .daemon ? server.daemons.first : server.children.first)
             for _ in 0..<20 { #expect(try server.get("/hello/you").status == 200) }
             let before = try #require(ProcessTable.memory("VmRSS", of: process))
