@@ -4,11 +4,15 @@
 #include <http_core.h>
 #include <apr_strings.h>
 
+/* As long as a client takes that asks for one thing after the other. */
+#define KEEPALIVE_WAIT_MILLISECONDS 5
+
 static sgi_global_config global;
 
 int sgi_config_reset(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
-    static const sgi_global_config unset;
+    static const sgi_global_config unset = { .keepalive_wait =
+                                                 KEEPALIVE_WAIT_MILLISECONDS * 1000 };
 
     global = unset;
     sgi_library_reset(pconf);
@@ -282,19 +286,23 @@ static const char *set_error_override(cmd_parms *cmd, void *dir, int argc, char 
     return NULL;
 }
 
+/* A time, seconds if it has no unit; 0: "Off". Returns whether it is one, up to `most`. */
+static int parse_time(const char *value, apr_interval_time_t most, apr_interval_time_t *time)
+{
+    *time = 0;
+    if (!ap_cstr_casecmp(value, "off")) return 1;
+    /* Where a number is too large for it, httpd reads another one. */
+    return strspn(value, "0123456789") <= 9
+           && ap_timeout_parameter_parse(value, time, "s") == APR_SUCCESS && *time > 0
+           && *time <= most;
+}
+
 static const char *set_request_timeout(cmd_parms *cmd, void *dir, const char *value)
 {
     sgi_dir_config *config = dir;
     apr_interval_time_t timeout;
 
-    if (!ap_cstr_casecmp(value, "off")) {
-        config->request_timeout = 0;
-        return NULL;
-    }
-    /* Where a number is too large for it, httpd reads another one. */
-    if (strspn(value, "0123456789") > 9
-        || ap_timeout_parameter_parse(value, &timeout, "s") != APR_SUCCESS || timeout <= 0
-        || timeout > apr_time_from_sec(365 * 24 * 3600)) {
+    if (!parse_time(value, apr_time_from_sec(365 * 24 * 3600), &timeout)) {
         return error(cmd,
                      apr_psprintf(cmd->pool,
                                   "\"%s\" is no time: the value must be Off, or a number of "
@@ -302,6 +310,20 @@ static const char *set_request_timeout(cmd_parms *cmd, void *dir, const char *va
                                   value));
     }
     config->request_timeout = timeout;
+    return NULL;
+}
+
+static const char *set_keepalive_wait(cmd_parms *cmd, void *dir, const char *value)
+{
+    const char *err = server_only(cmd);
+
+    if (err) return err;
+    if (!parse_time(value, apr_time_from_sec(1), &global.keepalive_wait)) {
+        return error(cmd, apr_psprintf(cmd->pool,
+                                       "\"%s\" is no time: the value must be Off, or a number "
+                                       "with a unit, as in 2ms, up to a second",
+                                       value));
+    }
     return NULL;
 }
 
@@ -418,6 +440,9 @@ const command_rec sgi_config_commands[] = {
     AP_INIT_TAKE1("SwiftGIRequestTimeout", set_request_timeout, NULL, OR_FILEINFO,
                   "How long a request may take whose handler is asynchronous, in seconds or "
                   "with a unit; Off, the default, for any time."),
+    AP_INIT_TAKE1("SwiftGIKeepAliveWait", set_keepalive_wait, NULL, RSRC_CONF,
+                  "How long a thread waits for the next request of a client, before the "
+                  "connection goes back to the MPM; Off for not at all, 5ms by default."),
     AP_INIT_TAKE1("SwiftGIBacktrace", set_backtrace, NULL, RSRC_CONF,
                   "On, or the path of swift-backtrace, to log a Swift backtrace when an "
                   "application crashes; Off by default."),

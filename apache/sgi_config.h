@@ -46,10 +46,11 @@ typedef struct sgi_server_config {
 /* What holds for the whole server, not for one virtual host. Set while the
  * configuration is read, read-only from then on. */
 typedef struct sgi_global_config {
-    int reload;             /* boolean */
-    int restrict_embedded;  /* boolean */
-    int backtrace;          /* boolean */
-    const char *backtracer; /* path of swift-backtrace, or NULL: look for it */
+    int reload;                         /* boolean */
+    int restrict_embedded;              /* boolean */
+    int backtrace;                      /* boolean */
+    const char *backtracer;             /* path of swift-backtrace, or NULL: look for it */
+    apr_interval_time_t keepalive_wait; /* for a connection's next request; 0: not at all */
 } sgi_global_config;
 
 extern const command_rec sgi_config_commands[];

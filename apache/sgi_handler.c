@@ -114,6 +114,7 @@ int sgi_handler(request_rec *r)
     x->method = is_head_seen_as_get(r, x->config->map_head_to_get) ? "GET" : r->method;
     if (x->config->request_timeout > 0)
         x->deadline = r->request_time + x->config->request_timeout;
+    sgi_wait_begin(x);
     if (backend) {
         x->application = apr_filepath_name_get(backend->library);
         x->resume = sgi_daemon_resume;

@@ -13,6 +13,7 @@
 #include "sgi_wait.h"
 #include "sgi_embedded.h"
 #include "sgi_input.h"
+#include "sgi_keepalive.h"
 #include "sgi_output.h"
 
 #include <ap_mpm.h>
@@ -101,6 +102,7 @@ typedef struct sgi_connection {
     swiftgi_request *aside; /* the request that is suspended, or NULL; see aside_of() */
     int slot;               /* of the watcher, or -1 */
     uint32_t watched;       /* what epoll was asked for */
+    sgi_keepalive keepalive;
 } sgi_connection;
 
 /* What the watcher knows of a connection, under its mutex. */
@@ -694,6 +696,14 @@ int sgi_wait_can_suspend(const swiftgi_request *x)
            && !c->clogging_input_filters && !r->main && !r->prev && !x->is_nested && x->resume;
 }
 
+void sgi_wait_begin(swiftgi_request *x)
+{
+    conn_rec *c = x->r->connection;
+    sgi_connection *k = c->master ? NULL : connection_of(c);
+
+    if (k) k->keepalive.is_ours = 1;
+}
+
 /* A connection is one thread's at a time. httpd hands it to the next one under a lock, or, when
  * it is to be closed, by an atomic exchange alone. */
 static swiftgi_request *aside_of(const sgi_connection *k)
@@ -851,21 +861,33 @@ static void go_on(sgi_connection *k, uint32_t more)
     sgi_wait_release(waker);
 }
 
+static int process_requests(conn_rec *c, sgi_connection *k)
+{
+    k->keepalive.is_ours = 0;
+    return ap_run_process_connection(c);
+}
+
 static int process_connection(conn_rec *c)
 {
     sgi_connection *k = connection_of(c);
     int status = OK;
 
     if (!k || k->is_inside) return DECLINED;
+    sgi_keepalive_enter();
     k->is_inside = 1;
     if (aside_of(k)) {
         c->cs->state = CONN_STATE_HANDLER;
         go_on(k, 0);
     }
     else {
-        status = ap_run_process_connection(c);
+        status = process_requests(c, k);
+    }
+    while (status == OK && !aside_of(k) && sgi_keepalive_wait(c, &k->keepalive, k->client)) {
+        c->cs->state = CONN_STATE_PROCESSING;
+        status = process_requests(c, k);
     }
     k->is_inside = 0;
+    sgi_keepalive_leave();
     if (aside_of(k)) {
         c->cs->state = CONN_STATE_ASYNC_WAITIO;
         c->cs->sense = CONN_SENSE_WANT_READ;
@@ -1024,6 +1046,7 @@ void sgi_wait_start(apr_pool_t *pchild, server_rec *s)
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     child.can_suspend = can_wait;
     gate.tokens = threads > 4 ? threads / 4 : 1;
+    sgi_keepalive_start();
 }
 
 void sgi_wait_register(apr_pool_t *pool)

@@ -33,6 +33,9 @@ int sgi_wait_can_suspend(const swiftgi_request *x);
 /* Has output pass on without waiting for the client; gives what was so before. */
 int sgi_wait_set_nonblocking(swiftgi_request *x, int nonblocking);
 
+/* The handler begins with a request. */
+void sgi_wait_begin(swiftgi_request *x);
+
 /* The handler is done with a request that was not suspended. */
 void sgi_wait_end(swiftgi_request *x);
 
