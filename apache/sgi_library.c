@@ -9,6 +9,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,9 @@ typedef Elf64_Ehdr elf_header;
 #else
 typedef Elf32_Ehdr elf_header;
 #endif
+
+/* How long it holds what a request has found of a file. */
+#define SEEN_SECONDS 1
 
 static sgi_library *first;
 
@@ -45,6 +49,39 @@ sgi_library *sgi_library_declare(apr_pool_t *pool, const char *path, const char 
     /* Requests look through the list without a lock while another appends. */
     __atomic_store_n(end, library, __ATOMIC_RELEASE);
     return library;
+}
+
+/* Whether this is the file that was seen before, unchanged. */
+static int is_same(const apr_finfo_t *seen, const apr_finfo_t *file)
+{
+    return seen && seen->device == file->device && seen->inode == file->inode
+           && seen->mtime == file->mtime && seen->size == file->size;
+}
+
+void sgi_library_note_file(sgi_library *library, const request_rec *r)
+{
+    apr_finfo_t *seen = __atomic_load_n(&library->seen, __ATOMIC_ACQUIRE);
+
+    if (!is_same(seen, &r->finfo)) {
+        /* Others may be reading what was there before: that stays. It is one for each version. */
+        seen = malloc(sizeof(*seen));
+        if (!seen) return;
+        *seen = r->finfo;
+        __atomic_store_n(&library->seen, seen, __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&library->seen_at, r->request_time, __ATOMIC_RELAXED);
+}
+
+int sgi_library_recall_file(const sgi_library *library, request_rec *r)
+{
+    const apr_finfo_t *seen = __atomic_load_n(&library->seen, __ATOMIC_ACQUIRE);
+    apr_time_t age = r->request_time - __atomic_load_n(&library->seen_at, __ATOMIC_RELAXED);
+
+    if (!seen || age < 0 || age >= apr_time_from_sec(SEEN_SECONDS)) return 0;
+    r->finfo = *seen;
+    r->finfo.pool = r->pool;
+    r->finfo.fname = r->filename;
+    return 1;
 }
 
 apr_status_t sgi_library_identify(const char *path, sgi_identity *identity, apr_pool_t *ptemp)

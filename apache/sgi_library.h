@@ -63,6 +63,9 @@ typedef struct sgi_library {
                                this generation; or NULL */
     struct sgi_library *next;
 
+    apr_finfo_t *seen;  /* its file as a request found it, of this process; atomic; or NULL */
+    apr_time_t seen_at; /* atomic */
+
     sgi_library_state state;
     apr_finfo_t finfo; /* as loaded, for the directory walk */
     void *handle;      /* dlopen's */
@@ -91,6 +94,11 @@ void sgi_library_get_table(void *handle, sgi_verdict *verdict,
 
 /* Reads a library's identity, in the parent. */
 apr_status_t sgi_library_identify(const char *path, sgi_identity *identity, apr_pool_t *ptemp);
+
+/* What a request finds of its library's file, so that those of the next moment need not ask the
+ * system for it: noted, and gotten back. Returns whether it is known. */
+void sgi_library_note_file(sgi_library *library, const request_rec *r);
+int sgi_library_recall_file(const sgi_library *library, request_rec *r);
 
 /* Logs a refusal with its id, cause and remedy; `r` may be NULL. */
 void sgi_library_log_refusal(const sgi_library *library, const sgi_verdict *verdict, int level,

@@ -121,6 +121,9 @@ int sgi_target_translate(request_rec *r)
         if (sgi_embedded_state(target->library) == SGI_RUNNING) {
             r->finfo = target->library->finfo;
         }
+        else {
+            target->is_recalled = sgi_library_recall_file(target->library, r);
+        }
     }
     r->handler = SGI_HANDLER;
     apr_table_setn(r->notes, ALIAS_NOTE, r->handler);
@@ -170,6 +173,10 @@ int sgi_target_resolve(request_rec *r, const sgi_target **result)
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SGI_LOGNO(0031)
                       "%s: there is no such application library", r->filename);
         return HTTP_NOT_FOUND;
+    }
+    if (target->library && !target->is_recalled
+        && sgi_embedded_state(target->library) != SGI_RUNNING) {
+        sgi_library_note_file(target->library, r);
     }
     if (r->used_path_info == AP_REQ_REJECT_PATH_INFO && r->path_info && *r->path_info) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SGI_LOGNO(0032)

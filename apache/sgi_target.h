@@ -11,6 +11,7 @@ typedef struct sgi_target {
     sgi_library *library;    /* NULL: the alias does not say */
     const char *script_name; /* never ends in a slash */
     const char *path_info;   /* empty or begins with a slash */
+    int is_recalled;         /* boolean: the file is what a request before has found */
 } sgi_target;
 
 /* translate_name: takes the longest alias that matches. */
