@@ -277,13 +277,11 @@ static size_t room(const forward *f)
     return f->capacity - f->end;
 }
 
-/* Makes room for as many bytes. Returns 0 if that would be too many. */
-static int reserve(forward *f, size_t count)
+static int grow(forward *f, size_t count)
 {
     size_t capacity = f->capacity;
     unsigned char *larger;
 
-    if (room(f) >= count) return 1;
     if (f->end + count > VARIABLES_LIMIT) return 0;
     while (capacity < f->end + count) capacity *= 2;
     larger = apr_palloc(f->x->r->pool, capacity);
@@ -293,17 +291,25 @@ static int reserve(forward *f, size_t count)
     return 1;
 }
 
+/* Makes room for as many bytes. Returns 0 if that would be too many. */
+static inline int reserve(forward *f, size_t count)
+{
+    return room(f) >= count || grow(f, count);
+}
+
 static void add_pair(forward *f, swiftgi_bytes name, swiftgi_bytes value)
 {
+    unsigned char *to;
+
     if (f->is_too_large || !reserve(f, name.count + value.count + 8)) {
         f->is_too_large = 1;
         return;
     }
-    f->end += sgi_fastcgi_pair(f->out + f->end, name.count, value.count);
-    memcpy(f->out + f->end, name.start, name.count);
-    f->end += name.count;
-    if (value.count > 0) memcpy(f->out + f->end, value.start, value.count);
-    f->end += value.count;
+    to = sgi_fastcgi_length(sgi_fastcgi_length(f->out + f->end, name.count), value.count);
+    memcpy(to, name.start, name.count);
+    to += name.count;
+    if (value.count > 0) memcpy(to, value.start, value.count);
+    f->end = (size_t)(to + value.count - f->out);
 }
 
 #define BYTES(text) ((swiftgi_bytes){ text, sizeof(text) - 1 })
@@ -386,12 +392,13 @@ static void add_end(forward *f, int type)
 static swiftgi_status encode(forward *f)
 {
     static const size_t start = SGI_FCGI_HEADER + SGI_FCGI_BODY;
+    int is_complete;
 
     sgi_fastcgi_begin(f->out, f->id);
     f->end = start + SGI_FCGI_HEADER;
-    sgi_environ_variables(f->x, add_variable, f);
+    is_complete = sgi_environ_visit(f->x, add_variable, f);
     add_pair(f, BYTES("SWIFTGI_EXTENSIONS"), BYTES("1"));
-    sgi_environ_hidden_fields(f->x, add_field, f);
+    if (!is_complete) sgi_environ_hidden_fields(f->x, add_field, f);
     if (f->text_count > 0) {
         add_pair(f, BYTES("SWIFTGI_FIELDS"), (swiftgi_bytes){ f->text, f->text_count });
         f->text_count = 0;

@@ -15,7 +15,12 @@
 
 static const char *decimal(apr_pool_t *pool, unsigned number)
 {
-    return apr_psprintf(pool, "%u", number);
+    char digits[sizeof("4294967295")], *first = digits + sizeof(digits);
+
+    *--first = '\0';
+    do *--first = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    return apr_pstrmemdup(pool, first, (apr_size_t)(digits + sizeof(digits) - 1 - first));
 }
 
 /* clang-format off */
@@ -138,8 +143,10 @@ static const struct variable *find_variable(const char *name, apr_size_t length)
 
 static int is_authorization(const char *name)
 {
-    return !ap_cstr_casecmp(name, "Authorization")
-           || !ap_cstr_casecmp(name, "Proxy-Authorization");
+    /* Most names need no comparison. */
+    return (*name == 'A' || *name == 'a' || *name == 'P' || *name == 'p')
+           && (!ap_cstr_casecmp(name, "Authorization")
+               || !ap_cstr_casecmp(name, "Proxy-Authorization"));
 }
 
 /* Passwords that httpd checks are none of the application's business. */
@@ -160,25 +167,43 @@ static int is_withheld(const swiftgi_request *x, const char *name)
     return is_authorization(name) && withholds_authorization(x);
 }
 
-/* Writes the variable of a field into `variable`; 0 if it has none. Names that
- * differ in '-' and '_' would be one variable: those with anything but letters,
- * digits and '-' have none. Neither has Proxy (CVE-2016-5387), nor the two that
- * have variables of another name. */
-static int variable_of_field(const char *name, char *variable, apr_size_t size)
+/* What a character of a field's name is in the name of its variable; 0: nothing. */
+static char variable_letter(char c)
+{
+    if (c >= 'a' && c <= 'z') return (char)(c - 'a' + 'A');
+    if ((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return c;
+    return c == '-' ? '_' : '\0';
+}
+
+#define IS(bytes, count, text) \
+    ((count) == sizeof(text) - 1 && !memcmp((bytes), text, sizeof(text) - 1))
+
+/* Whether what is behind HTTP_ stands for a field that has a variable of another name. */
+static int has_own_variable(const char *rest, apr_size_t count)
+{
+    return IS(rest, count, "CONTENT_TYPE") || IS(rest, count, "CONTENT_LENGTH");
+}
+
+/* Writes the variable of a field into `variable` and gives its length; 0 if it has none. Names
+ * that differ in '-' and '_' would be one variable: those with anything but letters, digits and
+ * '-' have none. Neither has Proxy (CVE-2016-5387), nor the two that have variables of another
+ * name, of which `has_own` tells if it is not NULL. */
+static apr_size_t variable_of_field(const char *name, char *variable, apr_size_t size,
+                                    int *has_own)
 {
     apr_size_t i;
 
-    if (!ap_cstr_casecmp(name, "Proxy") || !ap_cstr_casecmp(name, "Content-Type")
-        || !ap_cstr_casecmp(name, "Content-Length")) {
-        return 0;
-    }
+    if (has_own) *has_own = 0;
     memcpy(variable, "HTTP_", 5);
     for (i = 5; *name; i++, name++) {
-        if (i + 1 >= size || !(apr_isalnum(*name) || *name == '-')) return 0;
-        variable[i] = *name == '-' ? '_' : (char)apr_toupper(*name);
+        if (i + 1 >= size || !(variable[i] = variable_letter(*name))) return 0;
     }
     variable[i] = '\0';
-    return i > 5;
+    if (has_own_variable(variable + 5, i - 5)) {
+        if (has_own) *has_own = 1;
+        return 0;
+    }
+    return i == 5 || IS(variable + 5, i - 5, "PROXY") ? 0 : i;
 }
 
 static int is_same_field(const apr_table_entry_t *a, const apr_table_entry_t *b)
@@ -237,7 +262,8 @@ static const char *field_of_variable(const swiftgi_request *x, const char *rest)
     value = value_of_field(x, name);
     if (!value || is_withheld(x, name)) return NULL;
     /* Back again: "HTTP_proxy" and "HTTP_X-A" are no variables. */
-    if (!variable_of_field(name, variable, sizeof(variable)) || strcmp(variable + 5, rest)) {
+    if (!variable_of_field(name, variable, sizeof(variable), NULL)
+        || strcmp(variable + 5, rest)) {
         return NULL;
     }
     return value;
@@ -284,26 +310,34 @@ void sgi_environ_line(swiftgi_request *x, swiftgi_line *line)
     line->target = x->r->the_request ? target_of(x->r) : bytes_of(x->r->unparsed_uri);
 }
 
-void sgi_environ_variables(swiftgi_request *x, swiftgi_visitor visit, void *context)
+int sgi_environ_visit(swiftgi_request *x, swiftgi_visitor visit, void *context)
 {
     const apr_array_header_t *fields = apr_table_elts(x->r->headers_in);
     const apr_array_header_t *settings = apr_table_elts(x->r->subprocess_env);
     const char *value;
     apr_size_t n;
-    int i;
+    int i, is_complete = 1;
 
     for (n = 0; n < VARIABLE_COUNT; n++) {
         if ((value = variables[n].value(x)) != NULL) {
-            visit(context, bytes_of(variables[n].name), bytes_of(value));
+            swiftgi_bytes name = { variables[n].name, variables[n].length };
+
+            visit(context, name, bytes_of(value));
         }
     }
     for (i = 0; i < fields->nelts; i++) {
         const apr_table_entry_t *field = &APR_ARRAY_IDX(fields, i, apr_table_entry_t);
         char variable[256];
+        swiftgi_bytes name = { variable, 0 };
+        int has_own;
 
-        if (field->key && variable_of_field(field->key, variable, sizeof(variable))
-            && !is_withheld(x, field->key) && (value = joined_value(x, fields, i)) != NULL) {
-            visit(context, bytes_of(variable), bytes_of(value));
+        if (!field->key) continue;
+        name.count = variable_of_field(field->key, variable, sizeof(variable), &has_own);
+        if (name.count == 0) {
+            if (!has_own) is_complete = 0;
+        }
+        else if (!is_withheld(x, field->key) && (value = joined_value(x, fields, i)) != NULL) {
+            visit(context, name, bytes_of(value));
         }
     }
     for (i = 0; i < settings->nelts; i++) {
@@ -315,6 +349,12 @@ void sgi_environ_variables(swiftgi_request *x, swiftgi_visitor visit, void *cont
             visit(context, bytes_of(setting->key), bytes_of(setting->val));
         }
     }
+    return is_complete;
+}
+
+void sgi_environ_variables(swiftgi_request *x, swiftgi_visitor visit, void *context)
+{
+    sgi_environ_visit(x, visit, context);
 }
 
 static void visit_fields(swiftgi_request *x, const apr_table_t *table, swiftgi_visitor visit,
@@ -345,10 +385,10 @@ void sgi_environ_hidden_fields(swiftgi_request *x, swiftgi_visitor visit, void *
     for (i = 0; i < fields->nelts; i++) {
         const apr_table_entry_t *field = &APR_ARRAY_IDX(fields, i, apr_table_entry_t);
         char variable[256];
+        int has_own;
 
-        if (field->key && !variable_of_field(field->key, variable, sizeof(variable))
-            && ap_cstr_casecmp(field->key, "Content-Type")
-            && ap_cstr_casecmp(field->key, "Content-Length") && !is_withheld(x, field->key)) {
+        if (field->key && !variable_of_field(field->key, variable, sizeof(variable), &has_own)
+            && !has_own && !is_withheld(x, field->key)) {
             visit(context, bytes_of(field->key), bytes_of(field->val));
         }
     }

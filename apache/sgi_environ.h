@@ -11,6 +11,10 @@ void sgi_environ_fields(swiftgi_request *x, swiftgi_visitor visit, void *context
 void sgi_environ_line(swiftgi_request *x, swiftgi_line *line);
 void sgi_environ_trailers(swiftgi_request *x, swiftgi_visitor visit, void *context);
 
+/* As sgi_environ_variables(). Returns whether there are no fields but those that variables stand
+ * for. */
+int sgi_environ_visit(swiftgi_request *x, swiftgi_visitor visit, void *context);
+
 /* The fields that no variable stands for. */
 void sgi_environ_hidden_fields(swiftgi_request *x, swiftgi_visitor visit, void *context);
 

@@ -28,34 +28,6 @@ void sgi_fastcgi_begin(unsigned char *to, uint16_t id)
     to[SGI_FCGI_HEADER + 2] = KEEP_CONNECTION;
 }
 
-static size_t length_size(size_t count)
-{
-    return count < 128 ? 1 : 4;
-}
-
-static unsigned char *put_length(unsigned char *to, size_t count)
-{
-    if (count < 128) {
-        *to = (unsigned char)count;
-        return to + 1;
-    }
-    to[0] = (unsigned char)(count >> 24 | 0x80);
-    to[1] = (unsigned char)(count >> 16);
-    to[2] = (unsigned char)(count >> 8);
-    to[3] = (unsigned char)count;
-    return to + 4;
-}
-
-size_t sgi_fastcgi_pair_size(size_t name_count, size_t value_count)
-{
-    return length_size(name_count) + length_size(value_count) + name_count + value_count;
-}
-
-size_t sgi_fastcgi_pair(unsigned char *to, size_t name_count, size_t value_count)
-{
-    return (size_t)(put_length(put_length(to, name_count), value_count) - to);
-}
-
 static size_t content_of(const unsigned char *header)
 {
     return (size_t)header[4] << 8 | header[5];

@@ -50,12 +50,20 @@ void sgi_fastcgi_header(unsigned char *to, int type, uint16_t id, size_t count);
  * responder, and the connection is kept. */
 void sgi_fastcgi_begin(unsigned char *to, uint16_t id);
 
-/* How many bytes a name-value pair takes. */
-size_t sgi_fastcgi_pair_size(size_t name_count, size_t value_count);
-
-/* Writes the lengths of a pair, each below 2^31, and returns how many bytes they took. The name
- * and the value follow. */
-size_t sgi_fastcgi_pair(unsigned char *to, size_t name_count, size_t value_count);
+/* Writes a length of a name-value pair, below 2^31, and returns where what follows goes: the
+ * other length, or the name and the value. */
+static inline unsigned char *sgi_fastcgi_length(unsigned char *to, size_t count)
+{
+    if (count < 128) {
+        *to = (unsigned char)count;
+        return to + 1;
+    }
+    to[0] = (unsigned char)(count >> 24 | 0x80);
+    to[1] = (unsigned char)(count >> 16);
+    to[2] = (unsigned char)(count >> 8);
+    to[3] = (unsigned char)count;
+    return to + 4;
+}
 
 /* Puts another request's id into whole records, one after the other. */
 void sgi_fastcgi_renumber(unsigned char *records, size_t count, uint16_t id);
