@@ -61,6 +61,15 @@ int swiftgi_processor(void)
     return sched_getcpu();
 }
 
+int swiftgi_processor_count(void)
+{
+    cpu_set_t set;
+
+    /* On a machine with more than a set has room for, that fails. */
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 int swiftgi_eventfd(void)
 {
     return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -43,6 +43,9 @@ int swiftgi_epoll_wait(int set, uint32_t *events, uint64_t *key, int millisecond
  * say. */
 int swiftgi_processor(void);
 
+/* How many processors the process may use, 1 or more. */
+int swiftgi_processor_count(void);
+
 /* A new counter that threads wait for, not blocking. */
 int swiftgi_eventfd(void);
 

@@ -1,6 +1,19 @@
 import Glibc
 import SwiftGICore
 
+/// Requests that can start: mostly one, for which nothing is allocated.
+private struct StartedRequests {
+    private(set) var first: ServerRequest?
+    private(set) var others: [ServerRequest] = []
+
+    var isEmpty: Bool { first == nil }
+    var all: [ServerRequest] { first.map { [$0] + others } ?? [] }
+
+    mutating func append(_ request: ServerRequest) {
+        if first == nil { first = request } else { others.append(request) }
+    }
+}
+
 /// One connection of a web server, and the requests that it carries.
 ///
 /// Its monitor guards all of its state. Two roles are taken under the monitor and played outside of
@@ -137,7 +150,7 @@ import SwiftGICore
     func turnAway(_ event: Poller.Event, _ worker: Worker) {
         if event.isWritable { flush() }
         if event.isDead { monitor.withLock { breakOutput() } }
-        for request in read(worker, isHangup: event.isHangup) {
+        for request in read(worker, isHangup: event.isHangup).all {
             let wasTurnedAway = monitor.withLock {
                 guard request.isExtended, request.isAdmitted, request.isInputEnded, !request.isAborted,
                     !isOutputBroken
@@ -152,14 +165,15 @@ import SwiftGICore
 
     /// Serves what has come, the first request here, others on other threads; and what comes next, as long
     /// as the thread is not needed elsewhere.
-    private func serve(_ started: [ServerRequest], _ worker: Worker) {
+    private func serve(_ started: StartedRequests, _ worker: Worker) {
         var started = started
         while true {
-            for request in started.dropFirst() { server.enqueue(.run(request)) }
+            for request in started.others { server.enqueue(.run(request)) }
             if let first = started.first {
                 // Who sends several at a time is listened to meanwhile, others only if it takes long.
                 if isMultiplexed { watch() }
                 let began = System.now
+                server.noteConnection(key)
                 first.run(worker)
                 server.noteTime(System.now - began)
             }
@@ -167,6 +181,11 @@ import SwiftGICore
             started = next
         }
         watch()
+    }
+
+    /// Has other threads serve what has come.
+    private func runElsewhere(_ started: StartedRequests) {
+        for request in started.all { server.enqueue(.run(request)) }
     }
 
     /// Has the poller tell of what comes.
@@ -190,7 +209,7 @@ import SwiftGICore
     /// another thread.
     ///
     /// - Returns: Requests that can start, or `nil` if the connection is one for the poller.
-    private func stay(_ worker: Worker) -> [ServerRequest]? {
+    private func stay(_ worker: Worker) -> StartedRequests? {
         let isMine = monitor.withLock {
             guard mayStay, server.mayStay() else { return false }
             if isRegistered {
@@ -242,7 +261,7 @@ import SwiftGICore
     /// Reads what there is, unless another thread does.
     ///
     /// - Returns: Requests that can start.
-    private func read(_ worker: Worker, isHangup: Bool) -> [ServerRequest] {
+    private func read(_ worker: Worker, isHangup: Bool) -> StartedRequests {
         let isMine = monitor.withLock {
             if isReading {
                 hasMoreToRead = true
@@ -252,14 +271,14 @@ import SwiftGICore
             isReading = true
             return true
         }
-        return isMine ? readOn(worker, untilEmpty: isHangup) : []
+        return isMine ? readOn(worker, untilEmpty: isHangup) : StartedRequests()
     }
 
     /// Reads what there is and gives the role back.
     ///
     /// - Parameter waits: Whether to wait for the first bytes, up to the time limit that was set.
-    private func readOn(_ worker: Worker, untilEmpty: Bool, waits: Bool = false) -> [ServerRequest] {
-        var started: [ServerRequest] = []
+    private func readOn(_ worker: Worker, untilEmpty: Bool, waits: Bool = false) -> StartedRequests {
+        var started = StartedRequests()
         var waits = waits
         while true {
             let received = unsafe System.receive(descriptor, worker.buffer, waits: waits)
@@ -294,7 +313,7 @@ import SwiftGICore
     }
 
     /// Takes bytes apart. The monitor is held.
-    private func take(_ bytes: Span<UInt8>, _ started: inout [ServerRequest]) {
+    private func take(_ bytes: Span<UInt8>, _ started: inout StartedRequests) {
         if isLingering || isRetired { return }
         do throws(WireError) {
             var position = 0
@@ -324,7 +343,7 @@ import SwiftGICore
     private func find(_ id: UInt16) -> ServerRequest? { requests.first { $0.id == id } }
 
     private func handle(
-        _ event: FastCGIDecoder.Event, _ bytes: Span<UInt8>, _ started: inout [ServerRequest]
+        _ event: FastCGIDecoder.Event, _ bytes: Span<UInt8>, _ started: inout StartedRequests
     ) throws(WireError) {
         switch event {
         case .begin(let id, let role, let keepsConnection):
@@ -385,7 +404,7 @@ import SwiftGICore
     }
 
     private func handle(
-        _ event: SCGIDecoder.Event, _ bytes: Span<UInt8>, _ started: inout [ServerRequest]
+        _ event: SCGIDecoder.Event, _ bytes: Span<UInt8>, _ started: inout StartedRequests
     ) throws(WireError) {
         if requests.isEmpty, !isClosing {
             requests.append(ServerRequest(self, id: 0, role: .responder, keepsConnection: false))
@@ -430,7 +449,7 @@ import SwiftGICore
         if !keepsConnection { isClosing = true }
     }
 
-    private func start(_ request: ServerRequest, _ started: inout [ServerRequest]) {
+    private func start(_ request: ServerRequest, _ started: inout StartedRequests) {
         if request.id == 0 { request.isAdmitted = server.admitRequest() }
         since = System.now
         hasCarried = true
@@ -543,7 +562,7 @@ import SwiftGICore
                 throw GatewayError(.timedOut)
             }
             waits = true
-            for other in readOn(worker, untilEmpty: false) { server.enqueue(.run(other)) }
+            runElsewhere(readOn(worker, untilEmpty: false))
         }
     }
 
@@ -557,7 +576,7 @@ import SwiftGICore
             return (count, true)
         }
         if goesOn {
-            for other in read(worker, isHangup: true) { server.enqueue(.run(other)) }
+            runElsewhere(read(worker, isHangup: true))
         }
         return count
     }
@@ -570,7 +589,7 @@ import SwiftGICore
     }
 
     func isClientGone(_ request: ServerRequest, _ worker: Worker) -> Bool {
-        for other in read(worker, isHangup: true) { server.enqueue(.run(other)) }
+        runElsewhere(read(worker, isHangup: true))
         return monitor.withLock { request.isAborted || isOutputBroken }
     }
 
@@ -811,7 +830,7 @@ import SwiftGICore
             let events = System.wait(
                 descriptor, for: canRead ? POLLOUT | POLLIN : POLLOUT, milliseconds: canRead ? left : min(left, 1000))
             if events & POLLIN != 0 {
-                for other in read(worker, isHangup: events & POLLHUP != 0) { server.enqueue(.run(other)) }
+                runElsewhere(read(worker, isHangup: events & POLLHUP != 0))
             }
             if monitor.withLock({ request.isAborted || isOutputBroken }) { return GatewayError(.clientGone) }
             if events & POLLOUT != 0 { return nil }

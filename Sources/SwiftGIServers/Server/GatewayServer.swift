@@ -65,6 +65,9 @@ package final class GatewayServer: Sendable {
     private static let calmness = 100
     /// From where on requests take long, what one that did adds, and the most.
     private static let slow = 8
+    /// From where on many connections are busy, and the most that is counted.
+    private static let crowded = 8
+    private static let mostCrowded = 16
     private static let slowStep = 8
     private static let slowest = 64
 
@@ -89,8 +92,11 @@ package final class GatewayServer: Sendable {
     /// and the less often one has to be woken.
     private let resting = Atomic(0)
     private let call = Signal()
-    /// How many are to be awake, if nothing takes long.
-    private let attentive: Int
+    /// How many threads can do something at the same time.
+    private let processors: Int
+    /// The connection whose request was the last, and how often others' came in between: 0 to ``mostCrowded``.
+    private let lastKey = Atomic<UInt64>(0)
+    private let crowd = Atomic(0)
     /// How much it seems that requests take long: 0 to ``slowest``. As long as they don't, those who are awake
     /// come back sooner than another could be called up.
     private let slowness = Atomic(0)
@@ -124,7 +130,7 @@ package final class GatewayServer: Sendable {
         self.options = options
         self.listener = listener
         stopDescriptor = stop
-        attentive = max(4, 2 * sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        processors = max(1, Int(swiftgi_processor_count()))
         var isListening: Int32 = 0
         var size = socklen_t(MemoryLayout<Int32>.size)
         guard unsafe getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &isListening, &size) == 0, isListening != 0 else {
@@ -384,6 +390,26 @@ package final class GatewayServer: Sendable {
         wake()
     }
 
+    /// How many are to be awake, if nothing takes long: while some wait for what comes next on a connection,
+    /// another sees to the rest.
+    private var attentive: Int { isCrowded ? processors : processors + 1 }
+
+    /// Whether requests come on many connections. A thread that waited on one of them would only leave the
+    /// others to another thread, which has to be woken.
+    private var isCrowded: Bool { crowd.load(ordering: .relaxed) >= Self.crowded }
+
+    /// Notes on which connection a request has come.
+    func noteConnection(_ key: UInt64) {
+        // What threads overwrite of each other's is of no matter.
+        let before = crowd.load(ordering: .relaxed)
+        if lastKey.load(ordering: .relaxed) == key {
+            if before > 0 { crowd.store(before - 1, ordering: .relaxed) }
+            return
+        }
+        lastKey.store(key, ordering: .relaxed)
+        if before < Self.mostCrowded { crowd.store(before + 1, ordering: .relaxed) }
+    }
+
     /// Waits until it is needed, if enough others do what there is to do.
     ///
     /// - Returns: Whether it did.
@@ -461,7 +487,12 @@ package final class GatewayServer: Sendable {
     /// Whether the calling thread can be spared for waiting on a connection; then ``stayEnded()`` has to be
     /// called.
     func mayStay() -> Bool {
-        guard idle.load(ordering: .relaxed) > 0, queued.load(ordering: .relaxed) == 0 else { return false }
+        guard !isCrowded, queued.load(ordering: .relaxed) == 0 else { return false }
+        guard idle.load(ordering: .relaxed) > 0 else {
+            // The next time one will be.
+            _ = callUp()
+            return false
+        }
         if staying.add(1, ordering: .relaxed).newValue < attentive { return true }
         stayEnded()
         return false
