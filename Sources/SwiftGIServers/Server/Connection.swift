@@ -210,6 +210,7 @@ private struct StartedRequests {
     ///
     /// - Returns: Requests that can start, or `nil` if the connection is one for the poller.
     private func stay(_ worker: Worker) -> StartedRequests? {
+        guard !server.isCrowded else { return nil }
         let isMine = monitor.withLock {
             guard mayStay, server.mayStay() else { return false }
             if isRegistered {

@@ -396,7 +396,7 @@ package final class GatewayServer: Sendable {
 
     /// Whether requests come on many connections. A thread that waited on one of them would only leave the
     /// others to another thread, which has to be woken.
-    private var isCrowded: Bool { crowd.load(ordering: .relaxed) >= Self.crowded }
+    var isCrowded: Bool { crowd.load(ordering: .relaxed) >= Self.crowded }
 
     /// Notes on which connection a request has come.
     func noteConnection(_ key: UInt64) {
@@ -487,7 +487,7 @@ package final class GatewayServer: Sendable {
     /// Whether the calling thread can be spared for waiting on a connection; then ``stayEnded()`` has to be
     /// called.
     func mayStay() -> Bool {
-        guard !isCrowded, queued.load(ordering: .relaxed) == 0 else { return false }
+        guard queued.load(ordering: .relaxed) == 0 else { return false }
         guard idle.load(ordering: .relaxed) > 0 else {
             // The next time one will be.
             _ = callUp()
