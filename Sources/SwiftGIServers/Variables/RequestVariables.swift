@@ -44,7 +44,6 @@ package struct RequestVariables {
         var located: [VariablePlace] = []
         swap(&located, &places)
         defer { swap(&located, &places) }
-        located.reserveCapacity(Self.usual)
         try NameValuePairs.locate(bytes.span, limit: Self.limit, into: &located)
         located.removeAll { $0.nameCount == 0 }
     }
@@ -155,7 +154,10 @@ package struct RequestVariables {
         // They are behind all others.
         guard let mark = index(of: "SWIFTGI_EXTENSIONS"), isEqual(places[mark].value, "1") else { return nil }
         var extensions = Extensions()
-        if let fields = index(of: "SWIFTGI_FIELDS"), fields > mark { extensions.fields = places[fields].value }
+        let isFields = {
+            places[$0].nameCount == 14 && bytes.span.extracting(places[$0].name).isEqual(to: "SWIFTGI_FIELDS")
+        }
+        if let fields = (mark + 1..<places.count).last(where: isFields) { extensions.fields = places[fields].value }
         places.removeLast(places.count - mark)
         if let id = index(of: "SWIFTGI_REQUEST_ID") { extensions.requestID = places.remove(at: id).value }
         return extensions

@@ -21,18 +21,29 @@ package enum NameValuePairs {
         guard bytes.count <= Int(UInt32.max) else { throw WireError("too many bytes of variables") }
         var position = 0
         while position < bytes.count {
-            guard let nameCount = length(bytes, &position), let valueCount = length(bytes, &position),
-                nameCount <= bytes.count - position, valueCount <= bytes.count - position - nameCount
-            else { throw WireError("a name-value pair that ends early") }
-            guard places.count < limit else { throw WireError("more than \(limit) variables") }
-            // Nothing of it is longer than all.
-            places.append(
-                VariablePlace(
-                    nameStart: UInt32(truncatingIfNeeded: position), nameCount: UInt32(truncatingIfNeeded: nameCount),
-                    valueStart: UInt32(truncatingIfNeeded: position + nameCount),
-                    valueCount: UInt32(truncatingIfNeeded: valueCount)))
-            position += nameCount + valueCount
+            let room = min(limit - places.count, Self.step)
+            guard room > 0 else { throw WireError("more than \(limit) variables") }
+            try places.append(addingCapacity: room) { places throws(WireError) in
+                while position < bytes.count, !places.isFull { places.append(try next(bytes, &position)) }
+            }
         }
+    }
+
+    /// For how many pairs room is made at a time: more than most requests have.
+    private static let step = 64
+
+    @inline(__always)
+    private static func next(_ bytes: Span<UInt8>, _ position: inout Int) throws(WireError) -> VariablePlace {
+        guard let nameCount = length(bytes, &position), let valueCount = length(bytes, &position),
+            nameCount <= bytes.count - position, valueCount <= bytes.count - position - nameCount
+        else { throw WireError("a name-value pair that ends early") }
+        let start = position
+        position += nameCount + valueCount
+        // Nothing of it is longer than all.
+        return VariablePlace(
+            nameStart: UInt32(truncatingIfNeeded: start), nameCount: UInt32(truncatingIfNeeded: nameCount),
+            valueStart: UInt32(truncatingIfNeeded: start + nameCount),
+            valueCount: UInt32(truncatingIfNeeded: valueCount))
     }
 
     @inline(__always)

@@ -53,12 +53,23 @@ extension HTTPField {
 /// Whoever makes the span sees to it that there is room.
 extension OutputSpan where Element == UInt8 {
     fileprivate mutating func append(copying bytes: Span<UInt8>) {
-        for index in bytes.indices { append(bytes[index]) }
+        unsafe bytes.withUnsafeBytes { unsafe append($0) }
     }
 
     fileprivate mutating func append(_ text: StaticString) {
         // A static string's bytes are there for ever, as many as it says.
-        for index in 0..<text.utf8CodeUnitCount { unsafe append(text.utf8Start[index]) }
+        unsafe append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    private mutating func append(_ bytes: UnsafeRawBufferPointer) {
+        guard let start = bytes.baseAddress, bytes.count > 0 else { return }
+        precondition(bytes.count <= freeCapacity, "whoever makes the span sees to it that there is room")
+        unsafe withUnsafeMutableBufferPointer { buffer, count in
+            guard let target = buffer.baseAddress else { return }
+            // There is room for as many behind what is initialised.
+            unsafe UnsafeMutableRawPointer(target + count).copyMemory(from: start, byteCount: bytes.count)
+            count += bytes.count
+        }
     }
 
     /// A number that is not negative.
@@ -75,9 +86,7 @@ extension OutputSpan where Element == UInt8 {
         append(copying: field.name.rawName.utf8.span)
         append(": ")
         // The bytes are copied while the field lends them.
-        unsafe field.withUnsafeBytesOfValue { bytes in
-            for index in 0..<bytes.count { unsafe append(bytes[index]) }
-        }
+        unsafe field.withUnsafeBytesOfValue { unsafe append(UnsafeRawBufferPointer($0)) }
         append("\r\n")
     }
 }
