@@ -435,21 +435,39 @@ struct DaemonTests {
         }
     }
 
+    /// What slow clients ask of an application, by its contract.
+    struct Slow: CustomTestStringConvertible, Sendable {
+        let testDescription: String
+        let upload: String
+        let isEcho: Bool
+        let download: String
+        let other: String
+    }
+
     /// Slow clients hold no thread of a process's, whichever direction they are slow in.
-    @Test func slowClients() async throws {
+    @Test(arguments: [
+        Slow(
+            testDescription: "async", upload: "/wait/count", isEcho: false, download: "/wait/bytes?length=yes&count=",
+            other: "/wait/hello"),
+        Slow(
+            testDescription: "gateway", upload: "/app/echo", isEcho: true, download: "/app/big?length=yes&bytes=",
+            other: "/app/hello"),
+    ])
+    func slowClients(_ slow: Slow) async throws {
         let count = Paths.environment("SWIFTGI_SLOW").flatMap { Int($0) } ?? 100
         let configuration = Self.group("threads=4 queue-limit=10000", "AsyncRequestWorkerFactor 5000", threads: 16)
         try await withServer(configuration, alone: true) { server in
-            let size = 251 * 400
+            let size = 251 * 250
             let body = (0..<size).map { UInt8($0 % 251) }
             let uploads = try (0..<count / 2).map { _ in
                 let client = try server.connect(timeout: 60)
-                try client.request("POST /wait/count HTTP/1.1", ["Host: localhost", "Content-Length: \(size)"])
+                try client.request(
+                    "POST \(slow.upload) HTTP/1.1", ["Host: localhost", "Content-Length: \(size)"])
                 return client
             }
             let downloads = try (0..<(count - count / 2)).map { _ in
                 let client = try server.connect(timeout: 60)
-                try client.request("GET /wait/bytes?length=yes&count=\(8 * size) HTTP/1.1")
+                try client.request("GET \(slow.download)\(8 * size) HTTP/1.1")
                 return client
             }
             // All are slow together, and somebody else is not.
@@ -458,9 +476,12 @@ struct DaemonTests {
                 for client in uploads {
                     try client.send(Array(body[piece * size / pieces..<(piece + 1) * size / pieces]))
                 }
-                #expect(try server.get("/wait/hello").text == "Hello, world!\n")
+                #expect(try server.get(slow.other).text == "Hello, world!\n")
             }
-            for client in uploads { #expect(try client.response().text == "\(size) intact\n") }
+            for client in uploads {
+                let response = try client.response()
+                #expect(slow.isEcho ? response.body == body : response.text == "\(size) intact\n")
+            }
             for client in downloads {
                 #expect(try client.head().status == 200)
                 #expect(try client.drain(8 * size, matching: Array(0..<251)))

@@ -201,6 +201,50 @@ struct FastCGIServerTests {
         }
     }
 
+    @Test("Whose body is slow gets no thread that others need")
+    func slowBodies() async throws {
+        var options = ServerOptions()
+        options.threads = 4
+        try await withClient(options) { other, server in
+            let piece = [UInt8](repeating: 1, count: 10)
+            let clients = try (0..<12).map { _ in try FastCGIClient(path: server.socket.path) }
+            // Two find threads that nobody needs.
+            for client in clients[..<2] {
+                try client.socket.send(request(1, "/read", method: "POST") + FastCGIClient.stdin(1, piece))
+            }
+            usleep(20_000)
+            for client in clients[2...] {
+                try client.socket.send(
+                    request(1, "/note", query: "slow", method: "POST") + FastCGIClient.stdin(1, piece))
+            }
+            for number in 0..<5 {
+                try other.socket.send(request(1, "/\(number)") + FastCGIClient.stdinEnd(1))
+                #expect(try collect(other, ends: 1)[1]?.text == "/\(number)")
+            }
+            #expect(meeting.withLock { $0["slow"] } == nil)
+            // They begin with their whole body, or with much of it.
+            try clients[2].socket.send(FastCGIClient.stdinEnd(1))
+            #expect(try collect(clients[2], ends: 1)[1]?.text == "noted")
+            try clients[3].socket.send(FastCGIClient.stdin(1, [UInt8](repeating: 1, count: 66_000)))
+            #expect(try collect(clients[3], ends: 1)[1]?.text == "noted")
+            #expect(meeting.withLock { $0["slow"] } == 2)
+            // Who does not want it any more is not served.
+            var abort: [UInt8] = []
+            abort.appendHeader(.abortRequest, id: 1, count: 0)
+            try clients[4].socket.send(abort)
+            #expect(try collect(clients[4], ends: 1)[1]?.text == "")
+            clients[5].socket.close()
+            #expect(meeting.withLock { $0["slow"] } == 2)
+            // When threads are free again nobody is kept waiting.
+            for client in clients[..<2] {
+                try client.socket.send(FastCGIClient.stdinEnd(1))
+                #expect(try collect(client, ends: 1)[1]?.text == "10")
+            }
+            for client in clients[6...] { #expect(try collect(client, ends: 1)[1]?.text == "noted") }
+            #expect(meeting.withLock { $0["slow"] } == 8)
+        }
+    }
+
     @Test(
         "Roles: the ones that there are, and others", arguments: [(1, "RESPONDER"), (2, "AUTHORIZER"), (3, "FILTER")])
     func roles(_ number: UInt16, _ name: String) async throws {

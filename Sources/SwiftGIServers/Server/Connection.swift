@@ -72,6 +72,8 @@ private struct StartedRequests {
     private var isPaused = false
     /// Whether nothing more comes.
     private var isAtEnd = false
+    /// Whether some of the requests wait for more of their bodies.
+    private var holdsRequests = false
 
     private var isWriting = false
     /// What the one who writes has still to send. It belongs to him.
@@ -152,8 +154,9 @@ private struct StartedRequests {
         if event.isDead { monitor.withLock { breakOutput() } }
         for request in read(worker, isHangup: event.isHangup).all {
             let wasTurnedAway = monitor.withLock {
+                // Of what was held the module may not have all any more.
                 guard request.isExtended, request.isAdmitted, request.isInputEnded, !request.isAborted,
-                    !isOutputBroken
+                    !request.wasHeld, !isOutputBroken
                 else { return false }
                 finish(request)
                 answerEnd(request, applicationStatus: 0, .overloaded)
@@ -335,6 +338,7 @@ private struct StartedRequests {
             fail()
             return
         }
+        startHeld(&started)
         if requests.contains(where: { $0.buffered >= Self.highWater }) || pending.count >= Self.mostPending {
             isPaused = true
         }
@@ -455,8 +459,15 @@ private struct StartedRequests {
         since = System.now
         hasCarried = true
         partialStays = 0
-        started.append(request)
         server.requestStarted()
+        if server.roomForSlow <= 0, request.hold() { holdsRequests = true } else { started.append(request) }
+    }
+
+    /// Starts what was held, as far as it need not be any more. The monitor is held.
+    private func startHeld(_ started: inout StartedRequests) {
+        guard holdsRequests else { return }
+        for request in requests where request.letGo() { started.append(request) }
+        holdsRequests = requests.contains { $0.isHeld }
     }
 
     private func answerValues(_ pairs: [UInt8]) throws(WireError) {
@@ -486,6 +497,7 @@ private struct StartedRequests {
     /// The web server wants nothing of a request any more. The monitor is held.
     private func abandon(_ request: ServerRequest) {
         request.isAborted = true
+        if request.letGo() { server.enqueue(.run(request)) }
         request.post(.gone)
         monitor.notifyAll()
     }
@@ -500,6 +512,7 @@ private struct StartedRequests {
                 // It is the server who does not listen any more: what has come as a whole is answered.
                 if request.hasStarted {
                     request.endInput()
+                    if request.letGo() { server.enqueue(.run(request)) }
                     request.post(.readable)
                 } else if request.id != 0 {
                     answerEnd(request, applicationStatus: 0, .overloaded)
@@ -980,9 +993,15 @@ private struct StartedRequests {
 
     // MARK: Time and the server's end
 
-    func checkTime(_ now: Int64) {
+    /// - Parameter room: How many requests may begin without their bodies.
+    func checkTime(_ now: Int64, _ room: inout Int) {
         monitor.withLock {
-            for request in requests { request.checkTime(now) }
+            for request in requests {
+                request.checkTime(now)
+                guard request.letGo(room > 0 ? .max : now) else { continue }
+                room -= 1
+                server.enqueue(.run(request))
+            }
             if !isRegistered, !isReading, !requests.isEmpty, now - since > Self.unwatchedTime { register() }
             if isLingering, now - since > Self.lingerTime { return retire() }
             // What nobody waits for must leave all the same.

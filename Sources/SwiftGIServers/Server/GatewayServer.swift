@@ -92,6 +92,8 @@ package final class GatewayServer: Sendable {
     /// and the less often one has to be woken.
     private let resting = Atomic(0)
     private let call = Signal()
+    /// How many have a request of the gateway contract.
+    private let occupied = Atomic(0)
     /// How many threads can do something at the same time.
     private let processors: Int
     /// The connection whose request was the last, and how often others' came in between: 0 to ``mostCrowded``.
@@ -284,7 +286,8 @@ package final class GatewayServer: Sendable {
     /// What has to be looked at now and then.
     private func tick() {
         let now = System.now
-        for connection in all { connection.checkTime(now) }
+        var room = roomForSlow
+        for connection in all { connection.checkTime(now, &room) }
         let isStarved = connections.withLock { state in
             defer { state.isStarved = false }
             return state.isStarved
@@ -506,6 +509,17 @@ package final class GatewayServer: Sendable {
         } else if before > 0 {
             slowness.store(before - 1, ordering: .relaxed)
         }
+    }
+
+    /// How many requests of the gateway contract may begin before their bodies are there: they have up to half
+    /// of the threads.
+    var roomForSlow: Int { (threads.load(ordering: .relaxed) + 1) / 2 - occupied.load(ordering: .relaxed) }
+
+    /// Counts a thread that a request of the gateway contract has, while `body` runs.
+    func occupyingThread(_ body: () -> Void) {
+        occupied.add(1, ordering: .relaxed)
+        body()
+        occupied.subtract(1, ordering: .relaxed)
     }
 
     /// Whether connections may have waited for a thread.

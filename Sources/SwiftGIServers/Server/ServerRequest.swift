@@ -35,6 +35,10 @@ import Synchronization
     /// Bytes of the body by `CONTENT_LENGTH`.
     var expected: Int64?
     var hasStarted = false
+    /// Whether it waits for more of its body before it gets a thread, and when some came last.
+    private(set) var isHeld = false
+    private(set) var wasHeld = false
+    private var lastInput: Int64 = 0
     /// Whether the web server wants nothing of it any more.
     var isAborted = false
     /// Whether the end of the response is on its way: the request's number is free.
@@ -159,7 +163,7 @@ import Synchronization
         }
         switch gateway.application.entry {
         case .application(let application):
-            drive(worker) { finish(Exchange(self).serve(application)) }
+            gateway.occupyingThread { drive(worker) { finish(Exchange(self).serve(application)) } }
         case .handler(let handler):
             let exchange = AsyncExchange(self, handler, pool: .shared)
             drive(worker) { proceed(exchange, exchange.start()) }
@@ -246,9 +250,42 @@ import Synchronization
 
     var buffered: Int { input.count - inputStart }
 
+    /// A request that has as much of its body is worth a thread.
+    private static let enoughInput = 65536
+    /// Milliseconds after which one gets it of whose body nothing more comes.
+    private static let heldTime: Int64 = 5000
+
+    /// Whether an application of the gateway contract would only keep its thread waiting for a body whose
+    /// client is slow. A client that has to be asked for its body never sends it unasked. The monitor is
+    /// held.
+    func hold() -> Bool {
+        guard role == .responder, !isReadyToRun, case .application = gateway.application.entry,
+            !(isExtended && variables.find("HTTP_EXPECT") != nil)
+        else { return false }
+        isHeld = true
+        wasHeld = true
+        lastInput = System.now
+        return true
+    }
+
+    private var isReadyToRun: Bool {
+        isInputEnded || isAborted || inputError != nil || buffered >= Self.enoughInput
+    }
+
+    /// Whether it was held and is no longer. The monitor is held.
+    ///
+    /// - Parameter now: The time, to let it go if it has waited for long; `nil` if it only goes when it is
+    ///   ready.
+    func letGo(_ now: Int64? = nil) -> Bool {
+        guard isHeld, isReadyToRun || now.map({ $0 - lastInput >= Self.heldTime }) ?? false else { return false }
+        isHeld = false
+        return true
+    }
+
     /// Takes bytes of the body in. The monitor is held.
     func append(_ bytes: Span<UInt8>) {
         guard !isInputEnded, inputError == nil, !hasEnded else { return }
+        if isHeld { lastInput = System.now }
         inputTotal += Int64(bytes.count)
         input.append(copying: bytes)
         checkInput()
