@@ -33,7 +33,7 @@ test: module launcher applications ## run every test; those of frameworks if `ma
 testdaemon: module launcher applications ## run the tests with httpd, all applications in a group of processes
 	@SWIFTGI_TEST_EXECUTION=daemon .ci/test
 
-stress: module applications ## force the ends of a request against one another; COUNT= SEED= SEEDS=
+stress: module launcher applications ## force the ends of a request against one another; COUNT= SEED= SEEDS=
 	@.ci/stress
 
 sanitize: module launcher applications ## tests of requests that wait, under ThreadSanitizer and AddressSanitizer; SANITIZER=
@@ -42,9 +42,10 @@ sanitize: module launcher applications ## tests of requests that wait, under Thr
 check: module launcher applications ## formats, lints, exported symbols, coverage of the documents
 	@.ci/check
 
-cost: module applications ## what a request costs: allocations, instructions (valgrind, ab)
+cost: module launcher applications ## what a request costs: allocations, instructions (valgrind, ab)
 	@Tests/Cost/cost.sh .build/apps/release/libHello.so
 	@Tests/Cost/cost.sh .build/apps/release/libAsyncHello.so
+	@Tests/Cost/daemon.sh .build/launcher/swiftgi-run .build/apps/release/libHello.so
 	@Tests/Cost/httpd.sh .build/apache/.libs/mod_swiftgi.so .build/launcher/swiftgi-run .build/apps/release/libHello.so \
 	    .build/apps/release/libAsyncHello.so
 
