@@ -138,7 +138,7 @@ final class Bench {
         let begin = Clock.now
         defer { say("\(scenario.name) took \(Int(Clock.now - begin)) s") }
         var left = try check(scenario, request, servers)
-        let time = max(seconds, scenario.leastSeconds)
+        let time = max(seconds, isQuick ? scenario.leastSeconds / 2 : scenario.leastSeconds)
         for round in 0...rounds {
             // The first is for caches, pools and just-in-time compilers.
             let isWarmUp = round == 0
@@ -214,6 +214,11 @@ final class Bench {
                 do {
                     let server = try RunningServer(contestant, Setup(), site, processors: serverProcessors)
                     let seconds = try server.start()
+                    if round == 0 {
+                        let request = Request(path: "/hello")
+                        _ = try Check.answer(
+                            server, request, expected: Check.expected(request.path), reference: nil)
+                    }
                     let tree = server.tree
                     let sample = Sample(
                         throughput: 1 / seconds, p50: seconds * 1e6, p99: seconds * 1e6,
@@ -389,24 +394,40 @@ final class Bench {
 
     // MARK: Curves
 
+    /// - Returns: Who answers as the first of them does.
+    private func check(_ curve: Curve, _ point: Int, _ request: Request, _ servers: [RunningServer]) -> [RunningServer]
+    {
+        var reference: HTTPProbe.Response?
+        return servers.filter { server in
+            if curve.without.contains(server.contestant.name) { return false }
+            do {
+                let expected = reference == nil ? Check.expected(request.path) : nil
+                let answer = try Check.answer(server, request, expected: expected, reference: reference)
+                reference = reference ?? answer
+                return true
+            } catch {
+                say("  \(curve.name) \(point), \(server.contestant.name): \(error)")
+                return false
+            }
+        }
+    }
+
     private func run(_ curves: [Curve]) throws {
         let names = Curve.contestants
         var servers: [RunningServer] = []
         for contestant in contestants where names.contains(contestant.name) && report.absent[contestant.name] == nil {
-            let server = try RunningServer(contestant, Setup(), site, processors: serverProcessors)
-            try server.start()
-            servers.append(server)
+            do {
+                let server = try RunningServer(contestant, Setup(), site, processors: serverProcessors)
+                try server.start()
+                servers.append(server)
+            } catch let failure as Failure {
+                say("  curves, \(contestant.name): \(failure)")
+            }
         }
         for curve in curves {
             for point in isQuick ? curve.quickPoints : curve.points {
                 let (request, load) = curve.measure(point)
-                let takingPart = servers.filter { !curve.without.contains($0.contestant.name) }
-                let reference = try takingPart.first.map {
-                    try Check.answer($0, request, expected: Check.expected(request.path), reference: nil)
-                }
-                for server in takingPart {
-                    _ = try Check.answer(server, request, expected: nil, reference: reference)
-                }
+                let takingPart = check(curve, point, request, servers)
                 for _ in 0..<(isQuick ? 1 : min(rounds, 3)) {
                     for server in takingPart {
                         try Interruption.check()

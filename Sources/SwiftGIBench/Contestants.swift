@@ -489,7 +489,7 @@ enum PHP {
         listen.mode = 0666
         listen.backlog = 1024
         pm = static
-        pm.max_children = \(place.children * place.threads + 2)
+        pm.max_children = \(place.threads + 2)
         clear_env = no
 
         """.write(toFile: "\(place.directory)/fpm.conf", atomically: false, encoding: .utf8)

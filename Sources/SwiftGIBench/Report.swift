@@ -6,7 +6,7 @@ struct Report {
     let rounds: Int
     let seconds: Double
     /// By scenario and contestant, a sample for each round.
-    private var samples: [String: [String: [Sample]]] = [:]
+    private(set) var samples: [String: [String: [Sample]]] = [:]
     /// By curve, point and contestant.
     private var growth: [String: [Int: [String: [Sample]]]] = [:]
     /// Who does not exist, and why.

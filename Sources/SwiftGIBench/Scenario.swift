@@ -63,10 +63,10 @@ struct Scenario: Sendable {
             kind: .load(Request(path: "/app/up", upload: 1 << 20), .wrk(connections: 4))),
         Scenario(
             name: "file", title: "file of 100 MiB, 4 connections",
-            kind: .load(Request(path: "/app/file"), .bulk(connections: 4)), leastSeconds: 1),
+            kind: .load(Request(path: "/app/file"), .bulk(connections: 4)), leastSeconds: 0.7),
         Scenario(
             name: "stream", title: "1,000 chunks of 16 bytes, 4 connections",
-            kind: .load(Request(path: "/app/stream"), .wrk(connections: 4)), leastSeconds: 0.6),
+            kind: .load(Request(path: "/app/stream"), .wrk(connections: 4)), leastSeconds: 0.5),
         Scenario(
             name: "c1", title: "hello, 1 connection", kind: .load(Request(path: "/hello"), .wrk(connections: 1))),
         Scenario(
@@ -76,17 +76,17 @@ struct Scenario: Sendable {
             kind: .load(Request(path: "/hello"), .wrk(connections: 1000)), leastSeconds: 0.6),
         Scenario(
             name: "wait", title: "a handler that waits 50 ms, 1,000 connections",
-            kind: .load(Request(path: "/app/wait"), .wrk(connections: 1000)), leastSeconds: 2),
-        Scenario(
-            name: "http2", title: "hello, HTTP/2 and TLS, 4 connections of 32 streams",
-            setup: Setup(hasTLS: true),
-            kind: .load(Request(path: "/hello"), .h2load(connections: 4, streams: 32))),
+            kind: .load(Request(path: "/app/wait"), .wrk(connections: 1000)), leastSeconds: 1.2),
         Scenario(
             name: "fastcgi-hello", title: "FastCGI: hello, 16 connections",
             kind: .load(Request(path: "/hello"), .wrk(connections: 16)), group: "fastcgi", only: fastCGI),
         Scenario(
             name: "fastcgi-100k", title: "FastCGI: 100 KiB, 16 connections",
             kind: .load(Request(path: "/app/body/102400"), .bulk(connections: 16)), group: "fastcgi", only: fastCGI),
+        Scenario(
+            name: "http2", title: "hello, HTTP/2 and TLS, 4 connections of 32 streams",
+            setup: Setup(hasTLS: true),
+            kind: .load(Request(path: "/hello"), .h2load(connections: 4, streams: 32))),
         Scenario(name: "cgi", title: "CGI: from the start of the process to the first byte", kind: .cgi),
         Scenario(name: "cold", title: "cold start to first response", kind: .coldStart),
         Scenario(

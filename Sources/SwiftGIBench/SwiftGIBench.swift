@@ -64,21 +64,26 @@ struct Compare: ParsableCommand {
             throw ValidationError("no contestant \(name); there are \(known.joined(separator: ", "))")
         }
         let bench = Bench(
-            site: site, isQuick: quick, rounds: rounds ?? (quick ? 1 : 5), seconds: seconds ?? (quick ? 0.3 : 0.7),
+            site: site, isQuick: quick, rounds: rounds ?? (quick ? 1 : 5), seconds: seconds ?? (quick ? 0.15 : 0.4),
             scenarios: Set(Self.names(scenario)), contestants: Set(Self.names(contestant)))
         let begin = Clock.now
         var isInterrupted = false
+        var failure: Failure?
         do {
             try bench.run()
         } catch is Interruption {
             isInterrupted = true
+        } catch let error as Failure {
+            // What was measured until then is not lost.
+            failure = error
         }
         let report = bench.report
         try report.write(to: directory)
-        say(report.targetTable)
+        say(report.targetTable(isWhole: scenario == nil && contestant == nil && !isInterrupted))
         if let disturbance = report.disturbance { say(disturbance) }
         let what = isInterrupted ? "Interrupted; what was measured until then is" : "Report, details and charts are"
         say("\(what) in \(directory); it took \(Int(Clock.now - begin)) s")
+        if let failure { throw failure }
         if isInterrupted { throw ExitCode(130) }
     }
 }
