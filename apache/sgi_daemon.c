@@ -72,7 +72,7 @@
 #define SMALLEST_PIECE 4096
 
 /* What daemons take of variables. */
-#define VARIABLES_LIMIT (256 * 1024)
+#define VARIABLES_LIMIT (1024 * 1024)
 
 /* What applications may say in a head, and behind a body. */
 #define HEAD_LIMIT (256 * 1024)

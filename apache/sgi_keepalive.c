@@ -43,6 +43,15 @@ void sgi_keepalive_leave(void)
     __atomic_sub_fetch(&inside, 1, __ATOMIC_RELAXED);
 }
 
+void sgi_keepalive_begin(const request_rec *r, sgi_keepalive *k)
+{
+    const server_rec *s =
+        r->server->keep_alive_timeout_set ? r->server : r->connection->base_server;
+
+    k->is_ours = 1;
+    k->limit = s->keep_alive_timeout;
+}
+
 /* Whether the MPM would send what is left, and then wait for another request. */
 static int is_between_requests(const conn_rec *c)
 {
@@ -78,7 +87,7 @@ int sgi_keepalive_wait(conn_rec *c, sgi_keepalive *k, int client)
     if (2 * __atomic_load_n(&inside, __ATOMIC_RELAXED) > threads || !complete_output(c))
         return 0;
     ap_update_child_status(c->sbh, SERVER_BUSY_KEEPALIVE, NULL);
-    if (limit > c->base_server->keep_alive_timeout) limit = c->base_server->keep_alive_timeout;
+    if (limit > k->limit) limit = k->limit;
     time.tv_sec = (time_t)apr_time_sec(limit);
     time.tv_nsec = (long)apr_time_usec(limit) * 1000;
     if (ppoll(&item, 1, &time, NULL) > 0) {

@@ -6,7 +6,8 @@
 
 /* What is known of how a client asks; of its connection. All zero at first. */
 typedef struct sgi_keepalive {
-    int is_ours; /* boolean: an application has served the request before */
+    int is_ours;               /* boolean: an application has served the request before */
+    apr_interval_time_t limit; /* KeepAliveTimeout of its server; of such a request */
     int skipped; /* for how many requests it was not waited after the last wait in vain */
     int left;    /* of these, how many are still to come */
 } sgi_keepalive;
@@ -17,6 +18,9 @@ void sgi_keepalive_start(void);
 /* A thread takes a connection up, and lets go of it. */
 void sgi_keepalive_enter(void);
 void sgi_keepalive_leave(void);
+
+/* An application is about to serve a request of the connection. */
+void sgi_keepalive_begin(const request_rec *r, sgi_keepalive *k);
 
 /* Whether the next request, or the end, of the connection `c` is there, whose last request is
  * complete; `client` is its descriptor. Waits for it for a moment if the thread can be spared.

@@ -167,7 +167,11 @@ int sgi_target_resolve(request_rec *r, const sgi_target **result)
 
     /* mod_dir's FallbackResource and DirectoryIndex replace the request by what a
      * look-up made of another path, but for what modules keep with it. */
-    if (!target && note && !strcmp(note, SGI_HANDLER)) target = target_of_alias(r, &found);
+    if (!target && note && !strcmp(note, SGI_HANDLER)
+        && (target = target_of_alias(r, &found)) != NULL) {
+        /* The look-up has found the file, maybe without asking the system. */
+        target->is_recalled = 1;
+    }
     if (!target && (status = target_of_file(r, &target)) != OK) return status;
     if (r->finfo.filetype != APR_REG) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SGI_LOGNO(0031)

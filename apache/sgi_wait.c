@@ -701,7 +701,7 @@ void sgi_wait_begin(swiftgi_request *x)
     conn_rec *c = x->r->connection;
     sgi_connection *k = c->master ? NULL : connection_of(c);
 
-    if (k) k->keepalive.is_ours = 1;
+    if (k) sgi_keepalive_begin(x->r, &k->keepalive);
 }
 
 /* A connection is one thread's at a time. httpd hands it to the next one under a lock, or, when

@@ -139,7 +139,7 @@ private struct ServeOptions {
         if let board = unsafe options.board {
             server.board = unsafe RequestBoard(
                 memory: board, places: Int(SWIFTGI_BOARD_PLACES),
-                size: MemoryLayout<swiftgi_board>.size / Int(SWIFTGI_BOARD_PLACES))
+                size: Int(SWIFTGI_BOARD_PLACE_SIZE))
         }
         let scriptName = unsafe options.script_name
         if unsafe scriptName.start != nil {

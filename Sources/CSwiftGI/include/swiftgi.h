@@ -308,11 +308,12 @@ enum {
 
 /* Memory that a server shares with whoever watches its process, who reads there what was served
  * when it died. */
-#define SWIFTGI_BOARD_PLACES 64
+#define SWIFTGI_BOARD_PLACES 1024
+#define SWIFTGI_BOARD_PLACE_SIZE 64
 
 typedef struct swiftgi_board {
     /* The ids of requests, a thread each; one that begins with NUL: none. */
-    char requests[SWIFTGI_BOARD_PLACES][64];
+    char requests[SWIFTGI_BOARD_PLACES][SWIFTGI_BOARD_PLACE_SIZE];
 } swiftgi_board;
 
 /* How an application serves by itself. Members that are 0 or NULL stand for the default. */

@@ -158,6 +158,7 @@ private struct StartedRequests {
                 guard request.isExtended, request.isAdmitted, request.isInputEnded, !request.isAborted,
                     !request.wasHeld, !isOutputBroken
                 else { return false }
+                request.givePlace()
                 finish(request)
                 answerEnd(request, applicationStatus: 0, .overloaded)
                 return true
@@ -338,10 +339,10 @@ private struct StartedRequests {
             fail()
             return
         }
-        startHeld(&started)
         if requests.contains(where: { $0.buffered >= Self.highWater }) || pending.count >= Self.mostPending {
             isPaused = true
         }
+        startHeld(&started, always: isPaused && requests.contains { !$0.isHeld && $0.buffered >= Self.highWater })
         monitor.notifyAll()
     }
 
@@ -460,14 +461,32 @@ private struct StartedRequests {
         hasCarried = true
         partialStays = 0
         server.requestStarted()
-        if server.roomForSlow <= 0, request.hold() { holdsRequests = true } else { started.append(request) }
+        if !server.hasRoom, request.hold() {
+            holdsRequests = true
+        } else {
+            request.takePlace()
+            started.append(request)
+        }
     }
 
     /// Starts what was held, as far as it need not be any more. The monitor is held.
-    private func startHeld(_ started: inout StartedRequests) {
+    ///
+    /// - Parameter always: Whether all of it is to start: nothing is read any more before another request goes
+    ///   on.
+    private func startHeld(_ started: inout StartedRequests, always: Bool) {
         guard holdsRequests else { return }
-        for request in requests where request.letGo() { started.append(request) }
+        for request in requests where request.letGo(always: always) {
+            request.takePlace()
+            started.append(request)
+        }
         holdsRequests = requests.contains { $0.isHeld }
+    }
+
+    /// Has a thread serve a request that was held, if it need not be any more. The monitor is held.
+    private func launch(_ request: ServerRequest) {
+        guard request.letGo() else { return }
+        request.takePlace()
+        server.enqueue(.run(request))
     }
 
     private func answerValues(_ pairs: [UInt8]) throws(WireError) {
@@ -497,7 +516,7 @@ private struct StartedRequests {
     /// The web server wants nothing of a request any more. The monitor is held.
     private func abandon(_ request: ServerRequest) {
         request.isAborted = true
-        if request.letGo() { server.enqueue(.run(request)) }
+        launch(request)
         request.post(.gone)
         monitor.notifyAll()
     }
@@ -512,7 +531,7 @@ private struct StartedRequests {
                 // It is the server who does not listen any more: what has come as a whole is answered.
                 if request.hasStarted {
                     request.endInput()
-                    if request.letGo() { server.enqueue(.run(request)) }
+                    launch(request)
                     request.post(.readable)
                 } else if request.id != 0 {
                     answerEnd(request, applicationStatus: 0, .overloaded)
@@ -993,14 +1012,11 @@ private struct StartedRequests {
 
     // MARK: Time and the server's end
 
-    /// - Parameter room: How many requests may begin without their bodies.
-    func checkTime(_ now: Int64, _ room: inout Int) {
+    func checkTime(_ now: Int64) {
         monitor.withLock {
             for request in requests {
                 request.checkTime(now)
-                guard request.letGo(room > 0 ? .max : now) else { continue }
-                room -= 1
-                server.enqueue(.run(request))
+                launch(request)
             }
             if !isRegistered, !isReading, !requests.isEmpty, now - since > Self.unwatchedTime { register() }
             if isLingering, now - since > Self.lingerTime { return retire() }

@@ -92,7 +92,7 @@ package final class GatewayServer: Sendable {
     /// and the less often one has to be woken.
     private let resting = Atomic(0)
     private let call = Signal()
-    /// How many have a request of the gateway contract.
+    /// How many have a request of the gateway contract, or are about to.
     private let occupied = Atomic(0)
     /// How many threads can do something at the same time.
     private let processors: Int
@@ -286,8 +286,7 @@ package final class GatewayServer: Sendable {
     /// What has to be looked at now and then.
     private func tick() {
         let now = System.now
-        var room = roomForSlow
-        for connection in all { connection.checkTime(now, &room) }
+        for connection in all { connection.checkTime(now) }
         let isStarved = connections.withLock { state in
             defer { state.isStarved = false }
             return state.isStarved
@@ -384,8 +383,8 @@ package final class GatewayServer: Sendable {
                 let event = poller.wait(milliseconds: waits ? -1 : 0)
                 let isLast = idle.subtract(1, ordering: .sequentiallyConsistent).newValue == 0
                 turns.add(1, ordering: .relaxed)
-                guard let event else { continue }
                 if isLast { nobodyWaits() }
+                guard let event else { continue }
                 handle(event, worker)
             }
         }
@@ -511,16 +510,19 @@ package final class GatewayServer: Sendable {
         }
     }
 
-    /// How many requests of the gateway contract may begin before their bodies are there: they have up to half
-    /// of the threads.
-    var roomForSlow: Int { (threads.load(ordering: .relaxed) + 1) / 2 - occupied.load(ordering: .relaxed) }
+    /// Whether a request of the gateway contract may begin before its body is there: such have up to half of the
+    /// threads.
+    var hasRoom: Bool { occupied.load(ordering: .relaxed) < (threads.load(ordering: .relaxed) + 1) / 2 }
 
-    /// Counts a thread that a request of the gateway contract has, while `body` runs.
-    func occupyingThread(_ body: () -> Void) {
-        occupied.add(1, ordering: .relaxed)
-        body()
-        occupied.subtract(1, ordering: .relaxed)
+    /// Whether one may whose body is large, or does not come on: a quarter of the threads is left to others.
+    var hasReserve: Bool {
+        let all = threads.load(ordering: .relaxed)
+        return occupied.load(ordering: .relaxed) < all - max(1, all / 4)
     }
+
+    /// A request of the gateway contract is to have a thread, or has it no longer.
+    func takePlace() { occupied.add(1, ordering: .relaxed) }
+    func givePlace() { occupied.subtract(1, ordering: .relaxed) }
 
     /// Whether connections may have waited for a thread.
     var isBusy: Bool {

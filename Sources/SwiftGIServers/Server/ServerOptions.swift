@@ -14,7 +14,7 @@ package struct ServerOptions: Sendable {
     /// Milliseconds without a request, after one or more, until the server ends; 0 for any number.
     package var inactivityTimeout = 0
     /// The size that the variables of a request may have.
-    package var maxHeaderSize = 262_144
+    package var maxHeaderSize = 1_048_576
     /// The size that the body of a request may have; `nil` for any.
     package var maxBodySize: Int64?
     /// Milliseconds that a peer may take to send or to accept something that a request waits for.

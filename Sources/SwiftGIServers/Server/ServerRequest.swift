@@ -37,8 +37,11 @@ import Synchronization
     var hasStarted = false
     /// Whether it waits for more of its body before it gets a thread, and when some came last.
     private(set) var isHeld = false
-    private(set) var wasHeld = false
     private var lastInput: Int64 = 0
+    /// Whether it had to wait for what has not come together with its variables.
+    private(set) var wasHeld = false
+    /// Whether it is counted among those that have a thread.
+    private var hasPlace = false
     /// Whether the web server wants nothing of it any more.
     var isAborted = false
     /// Whether the end of the response is on its way: the request's number is free.
@@ -151,6 +154,7 @@ import Synchronization
 
     /// Serves the request, or begins to, on the calling thread.
     func run(_ worker: Worker) {
+        defer { givePlace() }
         guard isAdmitted else {
             gateway.host.write(.error, "SGI0308: too many requests at a time, refused", requestID: logID)
             answer(.stopped)
@@ -163,7 +167,7 @@ import Synchronization
         }
         switch gateway.application.entry {
         case .application(let application):
-            gateway.occupyingThread { drive(worker) { finish(Exchange(self).serve(application)) } }
+            drive(worker) { finish(Exchange(self).serve(application)) }
         case .handler(let handler):
             let exchange = AsyncExchange(self, handler, pool: .shared)
             drive(worker) { proceed(exchange, exchange.start()) }
@@ -252,34 +256,54 @@ import Synchronization
 
     /// A request that has as much of its body is worth a thread.
     private static let enoughInput = 65536
-    /// Milliseconds after which one gets it of whose body nothing more comes.
+    /// Milliseconds after which one is of whose body nothing more comes.
     private static let heldTime: Int64 = 5000
 
-    /// Whether an application of the gateway contract would only keep its thread waiting for a body whose
-    /// client is slow. A client that has to be asked for its body never sends it unasked. The monitor is
-    /// held.
+    private var isOfGatewayContract: Bool {
+        if case .application = gateway.application.entry { true } else { false }
+    }
+
+    /// Has a request that would only keep its thread waiting for a slow client go without one for now. The
+    /// monitor is held.
+    ///
+    /// - Returns: `false` if it is none of those. A client that has to be asked for its body never sends it
+    ///   unasked.
     func hold() -> Bool {
-        guard role == .responder, !isReadyToRun, case .application = gateway.application.entry,
+        guard isOfGatewayContract, role == .responder, isAdmitted, !isInputComplete,
             !(isExtended && variables.find("HTTP_EXPECT") != nil)
         else { return false }
         isHeld = true
-        wasHeld = true
         lastInput = System.now
         return true
     }
 
-    private var isReadyToRun: Bool {
-        isInputEnded || isAborted || inputError != nil || buffered >= Self.enoughInput
+    private var isInputComplete: Bool { isInputEnded || isAborted || inputError != nil }
+
+    /// Whether it is held no longer. The monitor is held.
+    ///
+    /// - Parameter always: Whether others wait for what it holds up.
+    func letGo(always: Bool = false) -> Bool {
+        guard isHeld else { return false }
+        let isWorthIt = buffered >= Self.enoughInput || System.now - lastInput >= Self.heldTime
+        if always || isInputComplete || gateway.hasRoom || (isWorthIt && gateway.hasReserve) {
+            isHeld = false
+            return true
+        }
+        wasHeld = true
+        return false
     }
 
-    /// Whether it was held and is no longer. The monitor is held.
-    ///
-    /// - Parameter now: The time, to let it go if it has waited for long; `nil` if it only goes when it is
-    ///   ready.
-    func letGo(_ now: Int64? = nil) -> Bool {
-        guard isHeld, isReadyToRun || now.map({ $0 - lastInput >= Self.heldTime }) ?? false else { return false }
-        isHeld = false
-        return true
+    /// A thread will have it, or had it. The monitor is held, or the thread has it.
+    func takePlace() {
+        guard isOfGatewayContract, !hasPlace else { return }
+        hasPlace = true
+        gateway.takePlace()
+    }
+
+    func givePlace() {
+        guard hasPlace else { return }
+        hasPlace = false
+        gateway.givePlace()
     }
 
     /// Takes bytes of the body in. The monitor is held.

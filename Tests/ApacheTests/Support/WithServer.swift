@@ -42,15 +42,17 @@ func withServer(
     }
 }
 
+/// All threads of httpd are in use for a moment (event, worker, prefork): a busy machine's affair. What holds
+/// them for longer the tests see.
+let ofBusyMachines = ["AH00484", "AH00286", "AH00161"]
+
 private func run(
     _ configuration: Configuration, expecting: [String], permitting: [String], rawLines: Bool,
     sourceLocation: SourceLocation,
     _ test: (Server) async throws -> Void
 ) async throws {
     let server = try Server(configuration)
-    // All threads of httpd are in use for a moment (event, worker, prefork): a busy machine's affair. What
-    // holds them for longer the tests see.
-    let permitting = permitting + ["AH00484", "AH00286", "AH00161"]
+    let permitting = permitting + ofBusyMachines
     func complain(_ what: String) { Issue.record("\(what)", sourceLocation: sourceLocation) }
     func complain(_ error: any Error) {
         complain("\(error)\nThe error log:\n\(server.errorLogs.map { readText($0.path) }.joined(separator: "\n"))")
