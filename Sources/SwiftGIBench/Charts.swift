@@ -51,7 +51,7 @@ struct Charts {
     var bars: String? {
         let rows = report.rows(of: "hello")
         guard let most = rows.map(\.throughput).max(), most > 0 else { return nil }
-        let (left, width, step) = (150.0, 420.0, 24.0)
+        let (left, width, step) = (170.0, 400.0, 24.0)
         var content = text(12, 24, "Requests per second: hello, world", weight: "bold")
         content += text(
             12, 42, "16 connections; of the handler in C in brackets; higher is better", colour: "#59636e")

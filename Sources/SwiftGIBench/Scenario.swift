@@ -63,7 +63,7 @@ struct Scenario: Sendable {
             kind: .load(Request(path: "/app/up", upload: 1 << 20), .wrk(connections: 4))),
         Scenario(
             name: "file", title: "file of 100 MiB, 4 connections",
-            kind: .load(Request(path: "/app/file"), .bulk(connections: 4)), leastSeconds: 0.7),
+            kind: .load(Request(path: "/app/file"), .bulk(connections: 4)), leastSeconds: 0.5),
         Scenario(
             name: "stream", title: "1,000 chunks of 16 bytes, 4 connections",
             kind: .load(Request(path: "/app/stream"), .wrk(connections: 4)), leastSeconds: 0.5),
@@ -76,7 +76,7 @@ struct Scenario: Sendable {
             kind: .load(Request(path: "/hello"), .wrk(connections: 1000)), leastSeconds: 0.6),
         Scenario(
             name: "wait", title: "a handler that waits 50 ms, 1,000 connections",
-            kind: .load(Request(path: "/app/wait"), .wrk(connections: 1000)), leastSeconds: 1.2),
+            kind: .load(Request(path: "/app/wait"), .wrk(connections: 1000)), leastSeconds: 0.8),
         Scenario(
             name: "fastcgi-hello", title: "FastCGI: hello, 16 connections",
             kind: .load(Request(path: "/hello"), .wrk(connections: 16)), group: "fastcgi", only: fastCGI),

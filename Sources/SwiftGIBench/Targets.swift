@@ -71,8 +71,9 @@ extension Report {
         return daemon - embedded
     }
 
+    /// What httpd forwards to.
     private static let forwarding = [
-        "fcgi-c", "fcgi-c-nginx", "mod_fcgid", "scgi-c", "uwsgi", "nginx", "php-fpm", "hummingbird", "hummingbird-tcp",
+        "fcgi-c", "mod_fcgid", "scgi-c", "uwsgi", "nginx", "php-fpm", "hummingbird", "hummingbird-tcp",
     ]
     private static let scripting = ["mod_lua", "mod_perl", "mod_php", "php-fpm"]
 

@@ -67,6 +67,9 @@ import Synchronization
     /// The head, and with FastCGI room for a record's header before it, until it is sent.
     private var head: [UInt8] = []
     private var isHeadSent = false
+    /// How much the head leaves to be sent of the body, to a web server other than mod_swiftgi; `nil` if it
+    /// does not say.
+    private var bodyLeft: Int64?
     /// Whether pieces of the body are behind the stored head.
     private var hasStoredPieces = false
     /// The fields to follow the body, a line each.
@@ -436,6 +439,7 @@ import Synchronization
     package func sendHead(
         _ status: HTTPResponse.Status, _ fields: HTTPFields, length: Int64?
     ) throws(GatewayError) {
+        if !isExtended { bodyLeft = length ?? fields[.contentLength].flatMap { Int64($0) } }
         beginHead(status, fields, length: length)
     }
 
@@ -444,10 +448,15 @@ import Synchronization
         head = [UInt8](head: status, fields, length: length, room: id == 0 ? 0 : FastCGI.headerSize, spare: 256)
     }
 
+    private func noteBody(_ count: Int64) {
+        if let left = bodyLeft { bodyLeft = max(0, left - count) }
+    }
+
     /// The place of a record's header.
     private static let noHeader = [UInt8](repeating: 0, count: FastCGI.headerSize)
 
     package func sendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) {
+        noteBody(Int64(bytes.count))
         let bytes = bytes.extracting(first: isHead ? 0 : bytes.count)
         // Small pieces travel together.
         if !last, !flush, !isHeadSent, head.count + bytes.count < 16384 {
@@ -480,7 +489,8 @@ import Synchronization
     }
 
     package func trySendPiece(_ bytes: Span<UInt8>, flush: Bool, last: Bool) throws(GatewayError) -> Bool {
-        try transmit(bytes.extracting(first: isHead ? 0 : bytes.count), last: last, waits: false)
+        noteBody(Int64(bytes.count))
+        return try transmit(bytes.extracting(first: isHead ? 0 : bytes.count), last: last, waits: false)
     }
 
     /// Sends what is stored, and a piece.
@@ -590,7 +600,8 @@ import Synchronization
         if isFinished { return gateway.host.write(level, message, requestID: nil) }
         // What the web server's administrator has to know is told him, where the protocol can. mod_swiftgi
         // logs by level, as if the application were in httpd.
-        if id != 0, isExtended || level.rawValue <= LogLevel.warning.rawValue,
+        // Others may have left as soon as they have the whole body.
+        if id != 0, isExtended || (level.rawValue <= LogLevel.warning.rawValue && bodyLeft != 0),
             connection.sendError(self, level, message)
         {
             return
