@@ -34,8 +34,9 @@ struct ProcessState {
         }
     }
 
+    /// Without those of ``Traps``: the validator of another library of the process may set these meanwhile.
     private static let signals = [
-        SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGCHLD, SIGWINCH,
+        SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGCHLD, SIGWINCH,
     ]
 
     private static func status(_ ask: (UnsafeMutablePointer<stat>) -> Int32) -> File? {

@@ -88,6 +88,21 @@ struct DaemonTests {
         }
     }
 
+    /// An application that calls exit() is no crash, and no success.
+    @Test func exitBeforeTheHead() async throws {
+        try await withServer(Self.group(""), expecting: ["SGI0467", "SGI0423"]) { server in
+            let client = try server.connect()
+            try client.request("GET /app/trap?kind=exit HTTP/1.1")
+            #expect(try client.response().status == 502)
+            let line = try server.errorLog.wait(for: "SGI0423")
+            #expect(line.level == "error")
+            #expect(line.message.contains("status 3, while it served request "), "\(line)")
+            let request = try #require(server.errorLog.lines(with: "SGI0467").first).requestID
+            #expect(line.message.contains(request), "\(line) \(request)")
+            #expect(try server.get("/app/hello").text == "Hello, world!\n")
+        }
+    }
+
     @Test(arguments: Configuration.MPM.allCases)
     func crashBehindTheHead(_ mpm: Configuration.MPM) async throws {
         let expected = ["SGI0467", "SGI0421"]

@@ -56,6 +56,7 @@ let failureRoutes: [String: Application] = [
         case "unwrap": trapUnwrapping(environ["NO_SUCH_VARIABLE"])
         case "abort": abort()
         case "segv": raise(SIGSEGV)
+        case "exit": exit(3)
         default: fatalError("trapped on purpose")
         }
         return .empty
