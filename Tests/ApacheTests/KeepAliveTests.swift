@@ -67,11 +67,12 @@ import Testing
 
     /// However many connections are kept alive, others find a thread.
     @Test func halfOfTheThreadsAreLeft() async throws {
-        try await withServer(configuration("1s", threads: 4)) { server in
+        // Enough for httpd never to find all busy, when it closes connections that are kept alive.
+        try await withServer(configuration("1s", threads: 10)) { server in
             let clients = try (0..<12).map { _ in try server.connect() }
             for _ in 0..<20 {
                 for client in clients { try ask(client, "/app/hello", for: "Hello, world!\n") }
-                #expect(try waiting(server) <= 2)
+                #expect(try waiting(server) <= 5)
                 #expect(try server.get("/app/hello").text == "Hello, world!\n")
             }
         }
