@@ -10,10 +10,10 @@
  * one that is free. With a client that takes its time it soon does so no more. */
 #include "sgi_keepalive.h"
 #include "sgi_config.h"
+#include "sgi_output.h"
 
 #include <ap_mpm.h>
 #include <scoreboard.h>
-#include <util_filter.h>
 
 #include <poll.h>
 
@@ -64,15 +64,6 @@ static int is_between_requests(const conn_rec *c)
            && state != AP_MPMQ_STOPPING;
 }
 
-/* Sends what is left, as the MPM would. Returns whether all of it went. */
-static int complete_output(conn_rec *c)
-{
-    ap_filter_t *f = c->output_filters;
-
-    while (f->next) f = f->next;
-    return f->frec->filter_func.out_func(f, NULL) == APR_SUCCESS && !c->data_in_output_filters;
-}
-
 int sgi_keepalive_wait(conn_rec *c, sgi_keepalive *k, int client)
 {
     apr_interval_time_t limit = sgi_config_global()->keepalive_wait;
@@ -84,8 +75,9 @@ int sgi_keepalive_wait(conn_rec *c, sgi_keepalive *k, int client)
         k->left--;
         return 0;
     }
-    if (2 * __atomic_load_n(&inside, __ATOMIC_RELAXED) > threads || !complete_output(c))
-        return 0;
+    if (2 * __atomic_load_n(&inside, __ATOMIC_RELAXED) > threads) return 0;
+    sgi_output_send_on(c);
+    if (c->aborted || c->data_in_output_filters) return 0;
     ap_update_child_status(c->sbh, SERVER_BUSY_KEEPALIVE, NULL);
     if (limit > k->limit) limit = k->limit;
     time.tv_sec = (time_t)apr_time_sec(limit);

@@ -374,15 +374,21 @@ static swiftgi_status keep_length(swiftgi_request *x, apr_off_t *count, uint32_t
     return SWIFTGI_OK;
 }
 
+void sgi_output_send_on(conn_rec *c)
+{
+    ap_filter_t *f = c->output_filters;
+
+    while (f->next) f = f->next;
+    if (f->frec->filter_func.out_func(f, NULL) != APR_SUCCESS) c->aborted = 1;
+}
+
 int sgi_output_drain(swiftgi_request *x)
 {
     conn_rec *c = x->r->connection;
-    ap_filter_t *f = c->output_filters;
 
     /* A stream of HTTP/2 has no core filter of its own, and holds nothing back. */
     if (c->master || c->aborted || !c->data_in_output_filters) return 1;
-    while (f->next) f = f->next;
-    if (f->frec->filter_func.out_func(f, NULL) != APR_SUCCESS) c->aborted = 1;
+    sgi_output_send_on(c);
     return c->aborted || !c->data_in_output_filters;
 }
 

@@ -18,6 +18,10 @@ swiftgi_status sgi_output_send_file(swiftgi_request *x, int descriptor, int64_t 
  * others, and nothing behind the head of the response. */
 void sgi_output_continue(swiftgi_request *x);
 
+/* Has the core's filter send what it can of what it holds, as the MPM does behind a request; a
+ * connection that fails is aborted. */
+void sgi_output_send_on(conn_rec *c);
+
 /* Sends what it can of what was written, without waiting. Returns whether nothing is
  * left. */
 int sgi_output_drain(swiftgi_request *x);

@@ -75,15 +75,15 @@ package struct RequestVariables {
 
     package func find(_ name: StaticString) -> Range<Int>? { index(of: name).map { places[$0].value } }
 
-    /// Which of the places is the last of that name.
-    private func index(of name: StaticString) -> Int? {
+    /// Which of the places, or of those behind one, is the last of that name.
+    private func index(of name: StaticString, behind mark: Int = -1) -> Int? {
         let count = UInt32(clamping: name.utf8CodeUnitCount)
         // All places lie within the bytes, and a static string has as many bytes as it says.
         return unsafe places.withUnsafeBufferPointer { places in
             unsafe bytes.withUnsafeBytes { bytes in
                 guard let start = bytes.baseAddress else { return nil }
                 var index = places.count
-                while index > 0 {
+                while index > mark + 1 {
                     index -= 1
                     guard unsafe places[index].nameCount == count else { continue }
                     let own = unsafe start + Int(places[index].nameStart)
@@ -154,10 +154,7 @@ package struct RequestVariables {
         // They are behind all others.
         guard let mark = index(of: "SWIFTGI_EXTENSIONS"), isEqual(places[mark].value, "1") else { return nil }
         var extensions = Extensions()
-        let isFields = {
-            places[$0].nameCount == 14 && bytes.span.extracting(places[$0].name).isEqual(to: "SWIFTGI_FIELDS")
-        }
-        if let fields = (mark + 1..<places.count).last(where: isFields) { extensions.fields = places[fields].value }
+        if let fields = index(of: "SWIFTGI_FIELDS", behind: mark) { extensions.fields = places[fields].value }
         places.removeLast(places.count - mark)
         if let id = index(of: "SWIFTGI_REQUEST_ID") { extensions.requestID = places.remove(at: id).value }
         return extensions
